@@ -1,0 +1,1 @@
+"""Loops over arrays, compiled; they import nothing of ours."""

@@ -1,0 +1,1 @@
+"""The broker session and the payload formats."""

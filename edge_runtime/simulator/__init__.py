@@ -1,0 +1,1 @@
+"""A small factory with known truth, and playback of real recordings."""

@@ -1,0 +1,1 @@
+"""An int8 model as standalone C99, bit for bit."""
