@@ -1,0 +1,72 @@
+"""TensorSpecs of loaded models, and what engines may give back."""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Sequence
+
+import numpy as np
+
+from edge_runtime.bundle.manifest import Dtype, Quantization, TensorSpec
+from edge_runtime.errors import InvocationError, ModelLoadError
+from edge_runtime.inference.interface import Array
+
+_DTYPES: dict[str, Dtype] = {dtype: dtype for dtype in typing.get_args(Dtype)}
+
+
+def spec_of(
+    role: str, name: str, dtype: str, shape: tuple[int, ...], quantization: Quantization | None = None
+) -> TensorSpec:
+    """Describe a tensor of a foreign model.
+
+    Parameters
+    ----------
+    role : {"input", "output"}
+        For the message.
+    name : str
+        The tensor's name.
+    dtype : str
+        NumPy's name of the element type.
+    shape : tuple of int
+        With the batch axis.
+    quantization : Quantization, optional
+        Affine parameters.
+
+    Returns
+    -------
+    spec : TensorSpec
+        The description.
+
+    Raises
+    ------
+    ModelLoadError
+        If the dtype is none that this runtime carries, or an axis is empty.
+    """
+    known = _DTYPES.get(dtype)
+    if known is None:
+        raise ModelLoadError(f'{role} "{name}" is {dtype}; this runtime carries {", ".join(_DTYPES)}')
+    if any(size < 1 for size in shape):
+        raise ModelLoadError(f'{role} "{name}" has shape {shape}; every axis must have at least one element')
+    return TensorSpec(name=name, dtype=known, shape=shape, quantization=quantization)
+
+
+def require_finite(specs: Sequence[TensorSpec], is_float: Sequence[bool], outputs: Sequence[Array]) -> None:
+    """Refuse NaN and infinity in float outputs.
+
+    Parameters
+    ----------
+    specs : sequence of TensorSpec
+        The outputs.
+    is_float : sequence of bool
+        Which of them are float.
+    outputs : sequence of arrays
+        What the engine gave.
+
+    Raises
+    ------
+    InvocationError
+        Naming the first output that is not finite.
+    """
+    for spec, check, output in zip(specs, is_float, outputs, strict=True):
+        if check and not np.isfinite(output).all():
+            raise InvocationError(f'output "{spec.name}" is not finite: the model computes NaN or infinity from this')
