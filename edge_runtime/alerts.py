@@ -1,24 +1,18 @@
 """Findings to alarms: n-of-m, hysteresis, severity, acknowledgement, after ISA-18.2.
 
 Pure: no clock, no broker, no disk. ``AlarmBook.apply`` takes a finding and the time and returns the transitions that
-an operator is told about; ``render_alert`` turns a transition into the message.
+an operator is told about.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass
 
 import msgspec
 
 from edge_runtime.findings import Finding
-
-EventType = Literal["raised", "updated", "acked", "shelved", "unshelved", "cleared"]
-Severity = Literal["info", "low", "medium", "high", "critical"]
-
-#: OPC UA's scale 1..1000 for the words that operators read.
-SEVERITY_N: Mapping[str, int] = {"info": 100, "low": 300, "medium": 500, "high": 700, "critical": 900}
+from edge_runtime.messages import EventType, Severity
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +27,10 @@ class AlarmRule:
         It clears after this many findings in a row that are on the right side of ``clear_below``.
     severity : Severity
         What the operator reads.
-    severity_by_label : mapping of str to Severity
-        Where a label weighs otherwise.
+    severity_n : int
+        The same on OPC UA's scale, 1..1000.
+    latch : bool
+        Whether it stays active until a person has acknowledged it.
     update_every_s : float
         While active and abnormal, an ``updated`` event at most this often.
     """
@@ -43,7 +39,8 @@ class AlarmRule:
     m: int = 1
     clear_after: int = 3
     severity: Severity = "medium"
-    severity_by_label: Mapping[str, Severity] = field(default_factory=dict)
+    severity_n: int = 500
+    latch: bool = False
     update_every_s: float = 10.0
 
 
@@ -58,6 +55,7 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
     active: bool = False
     acked: bool = False
     severity: Severity = "medium"
+    severity_n: int = 500
     history: int = 0
     history_n: int = 0
     clear_run: int = 0
@@ -122,12 +120,19 @@ class AlarmBook:
         alarm = _count(self._alarms.get(key, Alarm(key=key)), finding, rule)
         step: EventType | None = None
         if not alarm.active and _abnormal(alarm, rule.m) >= rule.n and finding.abnormal:
-            severity = rule.severity_by_label.get(finding.label, rule.severity)
             alarm = _changed(
-                alarm, active=True, acked=False, alert_id=new_id, severity=severity, count=1, first_s=now_s, clear_run=0
+                alarm,
+                active=True,
+                acked=False,
+                alert_id=new_id,
+                severity=rule.severity,
+                severity_n=rule.severity_n,
+                count=1,
+                first_s=now_s,
+                clear_run=0,
             )
             step = "raised"
-        elif alarm.active and alarm.clear_run >= rule.clear_after:
+        elif alarm.active and alarm.clear_run >= rule.clear_after and (alarm.acked or not rule.latch):
             alarm = _changed(alarm, active=False, history=0, history_n=0)
             step = "cleared"
         elif alarm.active and finding.abnormal:

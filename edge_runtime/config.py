@@ -170,8 +170,9 @@ class AlertRule(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[[pipeline.rule]]``: when findings of a label become an alarm; ``*`` is for labels without a rule."""
 
     label: Annotated[str, Meta(min_length=1, max_length=64)] = "*"  #: a label of the bundle, or ``*``
-    n: Annotated[int, Meta(ge=1, le=1000)] = 1  #: abnormal findings needed
-    m: Annotated[int, Meta(ge=1, le=1000)] = 1  #: among the last so many
+    n: Annotated[int, Meta(ge=1, le=64)] = 1  #: abnormal findings needed
+    m: Annotated[int, Meta(ge=1, le=64)] = 1  #: among the last so many
+    clear_after: Annotated[int, Meta(ge=1, le=10_000)] = 3  #: clears after so many findings in a row past ``clear_at``
     severity: Literal["low", "medium", "high", "critical"] = "medium"  #: told to the operator
     severity_n: Annotated[int, Meta(ge=1, le=1000)] | None = None  #: its number; none for the word's usual one
     raise_at: float | None = None  #: overrides the bundle's threshold
@@ -190,7 +191,8 @@ class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     rules: Annotated[tuple[AlertRule, ...], Meta(max_length=256)] = field(
         name="rule", default=()
     )  #: none: the defaults
-    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] | None = None  #: a part's verdict is late after so long
+    verdict: Literal["any", "all", "none"] = "any"  #: cameras that must answer for a part; ``none``: no verdicts
+    deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000  #: a part is decided so long after its first frame
     result_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 1  #: publish one result in so many; 0 for none
 
     def rule_for(self, label: str) -> AlertRule:

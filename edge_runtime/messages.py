@@ -230,6 +230,8 @@ class Health(Struct, frozen=True, kw_only=True):
     clock: ClockQuality  #: how far the times can be trusted
     boot_id: Identifier  #: this run of the daemon
     uptime_s: Annotated[float, Meta(ge=0)]  #: since its start
+    last_alert_seq: Count  #: highest ``seq`` of the alarm events of this boot: a consumer that lacks it asks for it
+    last_verdict_seq: Count  #: the same of the part verdicts
     timestamp_ms: Milliseconds  #: time of the report
 
 
@@ -384,6 +386,7 @@ class EventsResend(Command, frozen=True, kw_only=True):
 
     boot_id: Identifier  #: the run of the daemon whose events are meant
     from_seq: Count  #: the first that is wanted
+    series: Literal["alert", "verdict"] = "alert"  #: ``alert`` events or part verdicts, which are numbered apart
 
 
 class Reply(Struct, frozen=True, kw_only=True):

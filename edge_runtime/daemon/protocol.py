@@ -6,34 +6,35 @@ side that strangers' bytes could take over.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta, Struct
 
 from edge_runtime.findings import Finding
-
-Verdict = Literal["ok", "ng", "unsure"]
+from edge_runtime.messages import Verdict
 
 
 class PipelinePlan(Struct, frozen=True):
-    """One pipeline as the worker builds it.
+    """One pipeline as the worker builds it: a bundle whose signature the supervisor has verified, and its sources.
 
-    ``exact`` holds outputs recorded earlier on this very engine: name of the triple and arrays as npz, empty the
-    first time.
+    ``thresholds`` overrides the bundle's by label: where a finding is abnormal, and where its alarm may clear.
     """
 
     name: str
-    kind: Literal["inspection", "monitor"]
     bundle: bytes
     sources: tuple[str, ...]
-    exact: bytes = b""
+    thresholds: dict[str, tuple[float | None, float | None]]
 
 
 class Load(Struct, frozen=True, tag="load"):
-    """Build these pipelines and continue from these states (key ``<pipeline>/<source>``)."""
+    """Build these pipelines and continue from these states (key ``<pipeline>/<source>``).
+
+    ``trusted`` holds the public keys, as PEM, by which bundles are verified.
+    """
 
     pipelines: tuple[PipelinePlan, ...]
+    trusted: tuple[bytes, ...]
     states: dict[str, bytes]
     max_pixels: int
 
@@ -60,16 +61,22 @@ class BlockTask(Struct, frozen=True, tag="block"):
     columns: int
 
 
-class Ready(Struct, frozen=True, tag="ready"):
-    """The pipelines are built and their golden outputs agree.
+class Building(Struct, frozen=True, tag="building"):
+    """A pipeline is about to be built; if nothing follows, its model took the worker down."""
 
-    ``engines`` names the engine of each pipeline; ``exact`` holds newly recorded golden outputs to be stored.
+    pipeline: str
+
+
+class Built(Struct, frozen=True, tag="built"):
+    """A pipeline is built.
+
+    ``golden_sha256`` is the digest of what the model answered to the bundle's golden inputs, on ``engine`` (name,
+    version, instruction set). It must equal the one recorded when the model first ran on that engine here.
     """
 
-    engines: dict[str, str]
-    exact: dict[str, bytes]
-    sandbox: tuple[str, ...]
-    load_ms: float
+    pipeline: str
+    engine: str
+    golden_sha256: str
 
 
 class Refused(Struct, frozen=True, tag="refused"):
@@ -77,6 +84,12 @@ class Refused(Struct, frozen=True, tag="refused"):
 
     pipeline: str
     reason: Annotated[str, Meta(max_length=2000)]
+
+
+class Ready(Struct, frozen=True, tag="ready"):
+    """Every pipeline is built or refused; inputs may come. ``sandbox`` names the measures in force."""
+
+    sandbox: tuple[str, ...]
 
 
 class Outcome(Struct, frozen=True):
@@ -104,7 +117,7 @@ class Done(Struct, frozen=True, tag="done"):
 
 
 ToWorker = Load | FrameTask | BlockTask
-FromWorker = Ready | Refused | Done
+FromWorker = Building | Built | Refused | Ready | Done
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode

@@ -1,0 +1,69 @@
+# Two commands do all the set-up: `make demo` and `make test`. Everything lands in .venv; nothing is installed for the user.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+CODE := edge_runtime firmware_bridge models bench tests tools
+# Test processes side by side; the tests that time processes or kill brokers run alone.
+JOBS ?= 2
+
+.PHONY: demo test check test-long bench models schemas system clean help
+
+help:
+	@sed -n 's/^## //p' $(MAKEFILE_LIST)
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make demo PYTHON=python3.12" >&2; exit 5; }
+	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { sh tools/install-system-packages.sh venv && $(PYTHON) -m venv $(VENV); }
+
+$(VENV)/.gateway: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing the gateway's packages (once)" >&2
+	@$(PIP) --editable '.[gateway]'
+	@touch $@
+
+$(VENV)/.all: pyproject.toml constraints.txt | $(BIN)/python
+	@echo "installing everything (once)" >&2
+	@$(PIP) --editable '.[gateway,compress,firmware,dev]'
+	@touch $@ $(VENV)/.gateway
+
+## make demo       a small factory with two models on an embedded broker; DEMO="--seed 7 --duration 30" passes options
+demo: $(VENV)/.gateway
+	@$(BIN)/edge-runtime demo $(DEMO)
+
+## make test       everything is installed, the whole suite runs
+test: $(VENV)/.all system
+	@$(BIN)/python -m pytest -n $(JOBS) -m "not long and not broker and not compiler" tests
+	@$(BIN)/python -m pytest -m "not long and (broker or compiler)" tests
+	@sh tools/install-system-packages.sh report
+
+## make check      format, lint, types, import contracts, fast tests
+check: $(VENV)/.all
+	@$(BIN)/ruff format --check $(CODE)
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/mypy --strict edge_runtime firmware_bridge tests
+	@$(BIN)/lint-imports --no-logo
+	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not long and not tensorflow and not broker and not compiler" \
+		tests/unit tests/property tests/contract tests/golden
+
+## make test-long  soak, faults, fuzz and emulators at length
+test-long: $(VENV)/.all system
+	@$(BIN)/python -m pytest -m "long" tests
+
+## make bench      every measurement, as ratios against named peers, to bench/results/
+bench: $(VENV)/.all
+	@for script in bench/[a-z]*.py; do case $$script in bench/harness.py) ;; *) echo "== $$script"; $(BIN)/python $$script || exit $$?;; esac; done
+
+## make models     train and quantize the released bundles again
+models: $(VENV)/.all
+	@$(BIN)/python models/build.py
+
+## make schemas    write docs/formats from the code that is their source
+schemas: $(VENV)/.all
+	@$(BIN)/python tools/generate_schemas.py
+
+system:
+	@sh tools/install-system-packages.sh test
+
+clean:
+	rm -rf $(VENV) build dist bench/results .mypy_cache .ruff_cache .hypothesis

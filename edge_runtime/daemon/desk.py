@@ -1,0 +1,234 @@
+"""Where findings become alarms and verdicts: the supervisor's decisions, written into the journal.
+
+Knows no broker and no worker. Alarm state is checkpointed with the events that it caused.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+import msgspec
+
+from edge_runtime.alerts import Alarm, AlarmBook, AlarmRule
+from edge_runtime.config import Pipeline
+from edge_runtime.daemon.clock import Clock, clock_quality
+from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.outbox import Outgoing, Priority
+from edge_runtime.daemon.parts import Decided, PartBook, PartRule
+from edge_runtime.daemon.protocol import Outcome
+from edge_runtime.daemon.telling import Gateway, ModelFacts, Occasion, Stamp, tell_alert, tell_command, tell_verdict
+from edge_runtime.messages import SEVERITY_NUMBERS, Alert, AlertSummary, EventIds, decode, encode
+
+_ALARM = "alarm/"
+_ALERT = "alert/"
+
+
+@dataclass(frozen=True, slots=True)
+class Addresses:
+    """Topics that the desk publishes on; ``alert_state`` ends in a slash before the key."""
+
+    alert_event: str
+    alert_state: str
+    part_verdict: str
+
+
+class Desk:
+    """All alarms and parts of the gateway.
+
+    Parameters
+    ----------
+    pipelines : iterable of Pipeline
+        Rules and verdict policies.
+    journal : Journal
+        Takes events and state.
+    gateway : Gateway
+        What every message says about this run.
+    addresses : Addresses
+        Topics.
+    event_ids : EventIds
+        Gives ULIDs.
+    clock : Clock
+        Both clocks.
+    stored : mapping of str to bytes
+        Checkpointed state, by key.
+    """
+
+    def __init__(
+        self,
+        pipelines: Iterable[Pipeline],
+        journal: Journal[object],
+        gateway: Gateway,
+        addresses: Addresses,
+        *,
+        event_ids: EventIds,
+        clock: Clock,
+        stored: Mapping[str, bytes],
+    ) -> None:
+        self._pipelines = {pipeline.id: pipeline for pipeline in pipelines}
+        self._rules = {name: part_rule(pipeline) for name, pipeline in self._pipelines.items()}
+        self._journal = journal
+        self._gateway = gateway
+        self._addresses = addresses
+        self._ids = event_ids
+        self._clock = clock
+        alarms = [msgspec.msgpack.decode(value, type=Alarm) for key, value in stored.items() if key.startswith(_ALARM)]
+        self._book = AlarmBook({alarm.key: alarm for alarm in alarms})
+        self._last = {
+            key.removeprefix(_ALERT): decode(value, Alert) for key, value in stored.items() if key.startswith(_ALERT)
+        }
+        self._parts = PartBook()
+        self.changed = True
+
+    def remember_parts(self, decided: Iterable[tuple[str, str]]) -> None:
+        """Take over the parts that an earlier run decided: (pipeline, part)."""
+        self._parts = PartBook(decided)
+
+    def judges(self, pipeline: str) -> bool:
+        """Whether the pipeline gives verdicts."""
+        return self._pipelines[pipeline].verdict != "none"
+
+    def is_decided(self, pipeline: str, part: str) -> bool:
+        """Whether a verdict on the part exists."""
+        return self._parts.is_decided(pipeline, part)
+
+    def expect_part(self, pipeline: str, part: str, *, received_at: float) -> None:
+        """Open a part at its first frame."""
+        rule = self._rules[pipeline]
+        self._parts.expect(pipeline, part, rule, now=self._clock.monotonic(), wall=received_at)
+
+    def take(self, outcome: Outcome, occasion: Occasion) -> None:
+        """Count an outcome's findings towards alarms, and towards the verdict on its part."""
+        pipeline = self._pipelines[outcome.pipeline]
+        for finding in outcome.findings:
+            key = alarm_key(outcome.pipeline, occasion.source, finding.label)
+            for transition in self._book.apply(
+                key, finding, alarm_rule(pipeline, finding.label), now_s=occasion.at, new_id=self._ids.next()
+            ):
+                self._tell(tell_alert(transition, occasion, self._gateway, self._stamp("alert")))
+            alarm = msgspec.msgpack.encode(self._book[key])
+            self._journal.set_state(_ALARM + key, alarm, now=self._clock.monotonic())
+        if occasion.part is not None and self.judges(outcome.pipeline) and occasion.is_camera:
+            self._answer(outcome, occasion, occasion.part)
+
+    def _answer(self, outcome: Outcome, occasion: Occasion, part: str) -> None:
+        """Give a camera's word on a part."""
+        abnormal = tuple(finding.label for finding in outcome.findings if finding.abnormal)
+        scores = [finding.score for finding in outcome.findings]
+        decided = self._parts.answer(
+            outcome.pipeline,
+            part,
+            occasion.source,
+            self._rules[outcome.pipeline],
+            verdict=outcome.verdict or "unsure",
+            reasons=abnormal or ((outcome.reason,) if outcome.reason else ()),
+            score=max(scores, default=None),
+            now=self._clock.monotonic(),
+        )
+        if decided is not None:
+            self._judge(decided, occasion.model, occasion.at)
+
+    def decide_overdue(self, models: Mapping[str, ModelFacts]) -> None:
+        """Give a verdict on every part whose deadline has passed."""
+        for decided in self._parts.overdue(self._rules, now=self._clock.monotonic()):
+            self._judge(decided, models[decided.pipeline], None)
+
+    def next_deadline(self) -> float | None:
+        """Monotonic time of the next part's deadline, s."""
+        return self._parts.next_due()
+
+    def acknowledge(self, alert_id: str) -> bool:
+        """Note that a person has seen an alarm; False when there is no such unacknowledged one."""
+        transitions = self._book.acknowledge(alert_id.upper(), now_s=self._clock.wall())
+        for transition in transitions:
+            key = transition.alarm.key
+            self._journal.set_state(_ALARM + key, msgspec.msgpack.encode(transition.alarm), now=self._clock.monotonic())
+            self._tell(tell_command(self._last[key], transition, self._gateway, self._stamp("alert")))
+        return bool(transitions)
+
+    def summary(self) -> AlertSummary:
+        """Count the standing alarms."""
+        standing = self._book.standing()
+        active = [alarm for alarm in standing if alarm.active]
+        worst = max(active, key=lambda alarm: alarm.severity_n, default=None)
+        return AlertSummary(
+            active=len(active),
+            unacked=sum(not alarm.acked for alarm in standing),
+            shelved=0,
+            max_severity=None if worst is None else worst.severity,
+            max_severity_n=0 if worst is None else worst.severity_n,
+            timestamp_ms=round(self._clock.wall() * 1000),
+        )
+
+    def _judge(self, decided: Decided, model: ModelFacts, source_s: float | None) -> None:
+        """Put a verdict into the journal."""
+        stamp = self._stamp("verdict")
+        deadline_s = self._rules[decided.pipeline].deadline_s
+        verdict = tell_verdict(decided, model, self._gateway, stamp, deadline_s=deadline_s, source_s=source_s)
+        self._journal.add_event(
+            Outgoing(
+                stamp.event_id,
+                "verdict",
+                stamp.seq,
+                Priority.VERDICT,
+                self._addresses.part_verdict,
+                encode(verdict),
+            )
+        )
+
+    def _tell(self, alert: Alert) -> None:
+        """Put an alert and the retained state of its key into the journal."""
+        payload = encode(alert)
+        self._journal.add_event(
+            Outgoing(alert.event_id, "alert", alert.seq, Priority.ALERT, self._addresses.alert_event, payload)
+        )
+        standing = alert.active or not alert.acked
+        self._journal.add_event(
+            Outgoing(
+                self._ids.next(),
+                "",
+                0,
+                Priority.ALERT,
+                self._addresses.alert_state + alert.key,
+                payload if standing else b"",
+                retain=True,
+            )
+        )
+        self._last[alert.key] = alert
+        self._journal.set_state(_ALERT + alert.key, payload, now=self._clock.monotonic())
+        self.changed = True
+
+    def _stamp(self, series: str) -> Stamp:
+        wall = self._clock.wall()
+        return Stamp(self._ids.next(), self._journal.next_seq(series), wall, clock_quality(wall))
+
+
+def alarm_key(pipeline: str, source: str, label: str) -> str:
+    """Name the alarm of a label at a source; a topic level, so only ``[a-z0-9_.-]``.
+
+    Examples
+    --------
+    >>> alarm_key("surface", "cam1", "Deep Scratch")
+    'surface.cam1.deep_scratch'
+    """
+    return f"{pipeline}.{source}.{re.sub(r'[^a-z0-9_.-]', '_', label.lower())}"
+
+
+def part_rule(pipeline: Pipeline) -> PartRule:
+    """Read a pipeline's verdict policy."""
+    cameras = frozenset(pipeline.cameras) if pipeline.verdict == "all" else frozenset()
+    return PartRule(cameras, pipeline.deadline_ms / 1000)
+
+
+def alarm_rule(pipeline: Pipeline, label: str) -> AlarmRule:
+    """Read the rule of a label."""
+    rule = pipeline.rule_for(label)
+    return AlarmRule(
+        n=rule.n,
+        m=rule.m,
+        clear_after=rule.clear_after,
+        severity=rule.severity,
+        severity_n=rule.severity_n or SEVERITY_NUMBERS[rule.severity],
+        latch=rule.latch,
+    )

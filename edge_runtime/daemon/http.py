@@ -1,0 +1,75 @@
+"""The gateway's small HTTP server: metrics for Prometheus, readiness for whoever starts things in order."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+from edge_runtime.errors import HostEnvironmentError
+
+#: What a path answers with: status, content type, body.
+Answer = tuple[HTTPStatus, str, bytes]
+_PATIENCE_S = 5.0
+
+
+class HttpServer:
+    """Serves a fixed set of paths from its own threads.
+
+    Parameters
+    ----------
+    listen : str
+        Address; loopback unless the configuration says otherwise.
+    port : int
+        TCP port, 0 for any free one.
+    pages : mapping of str to callable
+        What each path answers.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If the port is taken or not permitted.
+    """
+
+    def __init__(self, listen: str, port: int, pages: dict[str, Callable[[], Answer]]) -> None:
+        class Handler(BaseHTTPRequestHandler):
+            timeout = _PATIENCE_S
+
+            def do_GET(self) -> None:
+                page = pages.get(self.path.partition("?")[0])
+                if page is None:
+                    status, kind, body = HTTPStatus.NOT_FOUND, "text/plain", b"not here\n"
+                else:
+                    status, kind, body = page()
+                self.send_response(status)
+                self.send_header("Content-Type", kind)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: object) -> None:
+                """Stay quiet: requests are no events of the plant."""
+
+        try:
+            self._server = ThreadingHTTPServer((listen, port), Handler)
+        except OSError as error:
+            raise HostEnvironmentError(
+                f"http cannot listen on {listen}:{port}: {error.strerror}; choose another [http] port, or 0 for any"
+            ) from error
+        self._server.daemon_threads = True
+        self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
+
+    @property
+    def port(self) -> int:
+        """The port in use."""
+        return int(self._server.server_address[1])
+
+    def start(self) -> None:
+        """Begin to answer."""
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop answering."""
+        self._server.shutdown()
+        self._server.server_close()

@@ -1,0 +1,78 @@
+"""The process that workers are forked from: it has paid for imports and compiled kernels, so a new one stands at once.
+
+It holds no model, no input and no thread. It listens on one socket; each request carries a channel and a memory file
+with the worker's orders. ``SIGCHLD`` is ignored so that the kernel collects dead workers.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import sys
+
+from edge_runtime.daemon.ring import RingView
+from edge_runtime.daemon.sandbox import die_with_parent
+
+_BIG_IMAGE_PIXELS = 1 << 28
+
+
+def main(arguments: list[str]) -> int:
+    """Serve fork requests until the supervisor closes the socket.
+
+    Parameters
+    ----------
+    arguments : list of str
+        Control descriptor, ring descriptor, number of slots, bytes per slot, memory limit in bytes, and the engine
+        formats to import, such as ``tflite,onnx``.
+    """
+    control_fd, ring_fd, n_slots, slot_bytes, memory_limit = (int(word) for word in arguments[:5])
+    die_with_parent()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _import_engines(arguments[5].split(","))
+    signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+    control = socket.socket(fileno=control_fd)
+    control.send(b"up")
+    while True:
+        request, descriptors, _, _ = socket.recv_fds(control, 16, 2)
+        if not request:
+            return 0
+        pid = os.fork()
+        if pid == 0:
+            control.close()
+            status = _work(descriptors, RingView(ring_fd, n_slots, slot_bytes), memory_limit)
+            os._exit(status)
+        for descriptor in descriptors:
+            os.close(descriptor)
+        control.send(str(pid).encode())
+
+
+def _import_engines(formats: list[str]) -> None:
+    """Load everything that a worker uses, so that forked ones share its pages and import nothing in the sandbox."""
+    # OpenCV reads this once, at its import.
+    os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(_BIG_IMAGE_PIXELS)
+    import cv2  # noqa: PLC0415 - heavy, and only after the line above
+
+    from edge_runtime.daemon import worker  # noqa: PLC0415 - heavy
+    from edge_runtime.inference.opening import available_engines  # noqa: PLC0415 - heavy
+    from edge_runtime.kernels import warm_up  # noqa: PLC0415 - heavy
+
+    cv2.setNumThreads(0)
+    available_engines()
+    warm_up()
+    worker.preload(formats)
+
+
+def _work(descriptors: list[int], ring: RingView, memory_limit: int) -> int:
+    """Be a worker until the channel closes."""
+    from edge_runtime.daemon.worker import serve  # noqa: PLC0415 - loaded already
+
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    die_with_parent()
+    channel, orders = descriptors
+    return serve(socket.socket(fileno=channel), orders, ring, memory_limit)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

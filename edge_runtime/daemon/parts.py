@@ -1,0 +1,176 @@
+"""One verdict per part, whatever happens to its pictures.
+
+Pure: the caller gives times and learns what to publish. A part is opened by the first frame that names it, decided
+when every camera that looks at it has answered or its deadline has passed, and remembered so that a picture that is
+delivered twice does not make a second verdict.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from edge_runtime.messages import Verdict
+
+#: How many decided parts are remembered.
+_REMEMBERED = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class PartRule:
+    """How a pipeline judges parts.
+
+    Attributes
+    ----------
+    cameras : frozenset of str
+        Cameras that must all answer for a part; empty when the first one decides.
+    deadline_s : float
+        After the first frame of a part; then it is decided with what is there.
+    """
+
+    cameras: frozenset[str]
+    deadline_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Decided:
+    """The verdict on a part.
+
+    Attributes
+    ----------
+    pipeline, part : str
+        Whose.
+    verdict : {"ok", "ng", "unsure"}
+        ``ng`` if any camera says so, else ``unsure`` if any is unsure or missing, else ``ok``.
+    reasons : tuple of str
+        Labels behind ``ng``, or why it is ``unsure``.
+    opened_at : float, s
+        Wall clock at which the first frame arrived.
+    waited_s : float
+        From then to the decision, monotonic.
+    late : bool
+        Whether the deadline had passed.
+    camera : str or None
+        The camera that decided, where one did.
+    score : float or None
+        The highest fault score; None when inspection failed.
+    """
+
+    pipeline: str
+    part: str
+    verdict: Verdict
+    reasons: tuple[str, ...]
+    opened_at: float
+    waited_s: float
+    late: bool
+    camera: str | None
+    score: float | None
+
+
+@dataclass(slots=True)
+class _Open:
+    opened_at: float
+    since: float
+    due: float
+    answers: dict[str, tuple[Verdict, tuple[str, ...], float | None]] = field(default_factory=dict)
+
+
+class PartBook:
+    """The parts of all inspecting pipelines.
+
+    Parameters
+    ----------
+    decided : iterable of (pipeline, part)
+        Parts whose verdict is in the outbox already.
+    """
+
+    def __init__(self, decided: Iterable[tuple[str, str]] = ()) -> None:
+        self._open: dict[tuple[str, str], _Open] = {}
+        self._decided: OrderedDict[tuple[str, str], None] = OrderedDict.fromkeys(decided)
+
+    def is_decided(self, pipeline: str, part: str) -> bool:
+        """Whether a verdict on the part exists."""
+        return (pipeline, part) in self._decided
+
+    def expect(self, pipeline: str, part: str, rule: PartRule, *, now: float, wall: float) -> None:
+        """Open a part at its first frame, so that it gets a verdict even if nothing ever comes of the frame.
+
+        Parameters
+        ----------
+        pipeline, part : str
+            Whose.
+        rule : PartRule
+            Sets the deadline.
+        now : float, s
+            Monotonic.
+        wall : float, s
+            Wall clock, UTC.
+        """
+        key = (pipeline, part)
+        if key not in self._decided and key not in self._open:
+            self._open[key] = _Open(wall, now, now + rule.deadline_s)
+
+    def answer(
+        self,
+        pipeline: str,
+        part: str,
+        camera: str,
+        rule: PartRule,
+        *,
+        verdict: Verdict,
+        reasons: tuple[str, ...],
+        score: float | None,
+        now: float,
+    ) -> Decided | None:
+        """Take one camera's word on a part.
+
+        Returns
+        -------
+        decided : Decided or None
+            None while cameras are missing, or when the part is decided already.
+        """
+        part_open = self._open.get((pipeline, part))
+        if part_open is None:
+            return None
+        part_open.answers[camera] = (verdict, reasons, score)
+        if rule.cameras <= part_open.answers.keys():
+            return self._decide(pipeline, part, part_open, missing=(), now=now)
+        return None
+
+    def overdue(self, rules: dict[str, PartRule], *, now: float) -> list[Decided]:
+        """Decide every part whose deadline has passed: ``unsure`` when cameras are missing and none says ``ng``."""
+        due = [(key, part_open) for key, part_open in self._open.items() if now >= part_open.due]
+        decided = []
+        for (pipeline, part), part_open in due:
+            missing = tuple(sorted(rules[pipeline].cameras - part_open.answers.keys()))
+            decided.append(self._decide(pipeline, part, part_open, missing=missing, now=now))
+        return decided
+
+    def next_due(self) -> float | None:
+        """Monotonic time of the next deadline, s; None when no part is open."""
+        return min((part_open.due for part_open in self._open.values()), default=None)
+
+    def _decide(self, pipeline: str, part: str, part_open: _Open, *, missing: tuple[str, ...], now: float) -> Decided:
+        del self._open[(pipeline, part)]
+        self._decided[(pipeline, part)] = None
+        while len(self._decided) > _REMEMBERED:
+            self._decided.popitem(last=False)
+        verdicts = {answer[0] for answer in part_open.answers.values()}
+        verdict: Verdict = "ng" if "ng" in verdicts else "unsure" if missing or "unsure" in verdicts else "ok"
+        deciding = [(camera, answer) for camera, answer in part_open.answers.items() if answer[0] == verdict]
+        reasons = [reason for _, answer in deciding for reason in answer[1]]
+        if verdict == "unsure":
+            reasons += [f"missing:{camera}" for camera in missing]
+        scores = [answer[2] for answer in part_open.answers.values() if answer[2] is not None]
+        return Decided(
+            pipeline,
+            part,
+            verdict,
+            tuple(dict.fromkeys(reasons)),
+            part_open.opened_at,
+            now - part_open.since,
+            now >= part_open.due,
+            deciding[0][0] if len(deciding) == 1 else None,
+            max(scores, default=None),
+        )

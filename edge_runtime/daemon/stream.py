@@ -1,0 +1,231 @@
+"""Input to findings, inside the worker: decode, then every inspector or monitor that listens to the source.
+
+A refused input becomes an outcome with its reason; it never ends the worker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeVar
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from msgspec.structs import replace
+
+from edge_runtime.bundle.manifest import ImagePreprocessing, Manifest, Threshold
+from edge_runtime.bundle.reader import read_bundle
+from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
+from edge_runtime.daemon import protocol
+from edge_runtime.errors import (
+    EdgeRuntimeError,
+    InferenceError,
+    MessageError,
+    PayloadFormatError,
+    PayloadSizeError,
+)
+from edge_runtime.findings import Frame
+from edge_runtime.timeseries.monitor import Monitor
+from edge_runtime.vision.inspector import Inspector, frame_verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Inspection:
+    """A pipeline on frames."""
+
+    name: str
+    sources: tuple[str, ...]
+    manifest: Manifest
+    inspector: Inspector
+
+    def process(self, frame: Frame) -> protocol.Outcome:
+        """Inspect one frame."""
+        findings = tuple(self.inspector(frame))
+        verdict = frame_verdict(findings, self.manifest.decision)
+        return protocol.Outcome(self.name, findings, verdict=verdict, at=frame.captured_at)
+
+
+@dataclass(frozen=True, slots=True)
+class Monitoring:
+    """A pipeline on sensor streams, with one monitor per source."""
+
+    name: str
+    sources: tuple[str, ...]
+    monitors: dict[str, Monitor]
+
+    def process(
+        self, source: str, values: npt.NDArray[np.float32], timestamps: npt.NDArray[np.float64]
+    ) -> protocol.Outcome:
+        """Feed one block of samples."""
+        monitor = self.monitors[source]
+        findings = tuple(monitor.push(values, timestamps))
+        at = float(timestamps[-1]) if len(timestamps) else None
+        return protocol.Outcome(self.name, findings, state=monitor.state(), at=at)
+
+
+Pipeline = Inspection | Monitoring
+Listener = TypeVar("Listener", Inspection, Monitoring)
+
+
+def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[Pipeline, protocol.Built]:
+    """Open a bundle's model, ask it for its golden outputs, and put its inspector or monitors around it.
+
+    Parameters
+    ----------
+    plan : PipelinePlan
+        Which bundle and sources.
+    orders : Load
+        The keys that bundles are verified by, and the states to continue from.
+
+    Raises
+    ------
+    BundleError, InferenceError
+        If the bundle is refused or its model does not run here.
+    """
+    bundle = read_bundle(plan.bundle, TrustedKeys(parse_public_key(pem, "orders") for pem in orders.trusted))
+    manifest = with_thresholds(bundle.manifest, plan.thresholds)
+    runtime = open_bundle(bundle)
+    answers = answer_golden(bundle, runtime)
+    identity = runtime.identity
+    engine = f"{identity.engine} {identity.version} {identity.instruction_set}"
+    built = protocol.Built(plan.name, engine, answers)
+    if isinstance(bundle.manifest.preprocessing, ImagePreprocessing):
+        inspector = Inspector(manifest, runtime)
+        return Inspection(plan.name, plan.sources, manifest, inspector), built
+    monitors = {source: Monitor(manifest, runtime) for source in plan.sources}
+    for source, monitor in monitors.items():
+        state = orders.states.get(f"{plan.name}/{source}")
+        if state is not None:
+            monitor.restore(state)
+    return Monitoring(plan.name, plan.sources, monitors), built
+
+
+def with_thresholds(manifest: Manifest, overrides: Mapping[str, tuple[float | None, float | None]]) -> Manifest:
+    """Replace thresholds of a bundle by the configuration's.
+
+    Parameters
+    ----------
+    manifest : Manifest
+        Of the bundle.
+    overrides : mapping of str to (raise_at, clear_at)
+        By label; None keeps the bundle's.
+    """
+    thresholds = dict(manifest.decision.thresholds)
+    for label, (raise_at, clear_at) in overrides.items():
+        old = thresholds.get(label)
+        if old is not None:
+            thresholds[label] = Threshold(
+                old.raise_at if raise_at is None else raise_at, old.clear_at if clear_at is None else clear_at
+            )
+    return replace(manifest, decision=replace(manifest.decision, thresholds=thresholds))
+
+
+class Stream:
+    """All pipelines of the worker.
+
+    Parameters
+    ----------
+    pipelines : sequence of Inspection or Monitoring
+        What listens.
+    max_pixels : int
+        The largest picture that is decoded.
+    """
+
+    def __init__(self, pipelines: Sequence[Pipeline], *, max_pixels: int) -> None:
+        self._inspections = _by_source([each for each in pipelines if isinstance(each, Inspection)])
+        self._monitorings = _by_source([each for each in pipelines if isinstance(each, Monitoring)])
+        self._max_pixels = max_pixels
+
+    def process(self, task: protocol.FrameTask | protocol.BlockTask, payload: memoryview) -> list[protocol.Outcome]:
+        """Run one input through every pipeline that listens to its source.
+
+        Parameters
+        ----------
+        task : FrameTask or BlockTask
+            What the payload is.
+        payload : memoryview
+            The bytes in the ring.
+
+        Returns
+        -------
+        outcomes : list of Outcome
+            One per pipeline; refused inputs carry a reason.
+        """
+        if isinstance(task, protocol.FrameTask):
+            return self._process_frame(task, payload)
+        rows, columns = task.rows, task.columns
+        timestamps = np.frombuffer(payload, np.float64, rows).copy()
+        values = np.frombuffer(payload, np.float32, rows * columns, offset=rows * 8).reshape(rows, columns).copy()
+        outcomes = []
+        for monitoring in self._monitorings.get(task.source, ()):
+            try:
+                outcomes.append(monitoring.process(task.source, values, timestamps))
+            except EdgeRuntimeError as error:
+                outcomes.append(_refused(monitoring.name, error))
+        return outcomes
+
+    def _process_frame(self, task: protocol.FrameTask, payload: memoryview) -> list[protocol.Outcome]:
+        inspections = self._inspections.get(task.source, ())
+        try:
+            pixels = decode_picture(payload, max_pixels=self._max_pixels)
+        except MessageError as error:
+            return [_refused(each.name, error) for each in inspections]
+        frame = Frame(pixels, task.source, task.captured_at, task.part)
+        outcomes = []
+        for inspection in inspections:
+            try:
+                outcomes.append(inspection.process(frame))
+            except EdgeRuntimeError as error:
+                outcomes.append(_refused(inspection.name, error))
+        return outcomes
+
+
+def decode_picture(payload: memoryview, *, max_pixels: int) -> npt.NDArray[np.uint8]:
+    """Decode a JPEG or PNG picture whose header was checked before.
+
+    Parameters
+    ----------
+    payload : memoryview
+        The encoded picture.
+    max_pixels : int
+        The largest picture that is kept.
+
+    Returns
+    -------
+    pixels : uint8, shape (height, width, 3)
+        Blue, green, red. A rotation wish in the file is ignored: the model was trained on the sensor's orientation.
+
+    Raises
+    ------
+    PayloadFormatError
+        If it does not decode.
+    PayloadSizeError
+        If it is larger than ``max_pixels``.
+    """
+    try:
+        pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
+    except cv2.error as error:
+        raise PayloadFormatError(f"the picture does not decode: {error}", reason="image_decode") from error
+    if pixels is None:
+        raise PayloadFormatError("the picture does not decode: it is truncated or damaged", reason="image_decode")
+    if pixels.shape[0] * pixels.shape[1] > max_pixels:
+        raise PayloadSizeError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} exceeds {max_pixels} pixels")
+    return np.ascontiguousarray(pixels, np.uint8)
+
+
+def _refused(pipeline: str, error: EdgeRuntimeError) -> protocol.Outcome:
+    """Say why an input gave nothing."""
+    reason = error.reason if isinstance(error, MessageError) else "inference"
+    if not isinstance(error, (MessageError, InferenceError)):
+        reason = "internal"
+    return protocol.Outcome(pipeline, reason=reason, detail=str(error)[:500])
+
+
+def _by_source(pipelines: Iterable[Listener]) -> dict[str, list[Listener]]:
+    """Group pipelines by the sources they listen to."""
+    listeners: dict[str, list[Listener]] = {}
+    for pipeline in pipelines:
+        for source in pipeline.sources:
+            listeners.setdefault(source, []).append(pipeline)
+    return listeners

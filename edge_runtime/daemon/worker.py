@@ -1,0 +1,71 @@
+"""The sandboxed worker: payload in the ring to findings, and nothing else.
+
+It knows no broker, no alarm and no clock of its own; it answers every input with ``Done``.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+
+from edge_runtime.daemon import protocol
+from edge_runtime.daemon.ring import RingView
+from edge_runtime.daemon.sandbox import confine
+from edge_runtime.daemon.stream import Stream, build_pipeline
+from edge_runtime.errors import EdgeRuntimeError
+
+_TASK_BYTES = 1 << 16
+
+
+def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: int) -> int:
+    """Build the pipelines and work until the supervisor closes the channel.
+
+    Parameters
+    ----------
+    channel : socket
+        Sequenced packets to and from the supervisor.
+    orders_fd : int
+        Memory file with the ``Load`` message.
+    ring : RingView
+        Where payloads are.
+    memory_limit : int
+        Bound on private memory, bytes.
+
+    Returns
+    -------
+    status : int
+        Exit status of the process.
+    """
+    with os.fdopen(orders_fd, "rb") as file:
+        file.seek(0)
+        orders = protocol.decode_to_worker(file.read())
+    if not isinstance(orders, protocol.Load):
+        return 1
+    measures = confine(memory_limit_bytes=memory_limit)
+    stream = _build(channel, orders)
+    channel.send(protocol.encode(protocol.Ready(sandbox=tuple(measures))))
+    while packet := channel.recv(_TASK_BYTES):
+        task = protocol.decode_to_worker(packet)
+        if isinstance(task, protocol.Load):
+            return 1
+        started = time.perf_counter()
+        outcomes = stream.process(task, ring.read(task.slot, task.n_bytes))
+        busy_ms = (time.perf_counter() - started) * 1e3
+        channel.send(protocol.encode(protocol.Done(task.id, tuple(outcomes), busy_ms)))
+    return 0
+
+
+def _build(channel: socket.socket, orders: protocol.Load) -> Stream:
+    """Build each pipeline, saying which, so that a model that takes the process down is known by name."""
+    pipelines = []
+    for plan in orders.pipelines:
+        channel.send(protocol.encode(protocol.Building(plan.name)))
+        try:
+            pipeline, built = build_pipeline(plan, orders)
+        except EdgeRuntimeError as error:
+            channel.send(protocol.encode(protocol.Refused(plan.name, str(error)[:2000])))
+        else:
+            pipelines.append(pipeline)
+            channel.send(protocol.encode(built))
+    return Stream(pipelines, max_pixels=orders.max_pixels)
