@@ -74,12 +74,17 @@ class ImagePreprocessing(Struct, frozen=True, tag="image", tag_field="kind", omi
 
 
 class Channel(Struct, frozen=True, omit_defaults=True):
-    """One sensor channel of a window, in model order. ``unit`` is a UCUM-like word, empty for none."""
+    """One sensor channel of a window, in model order. ``unit`` is a UCUM-like word, empty for none.
+
+    Values outside ``low``..``high`` are invalid, and so is a value that came ``stuck_after`` times more without the
+    least change (0: that is not checked).
+    """
 
     name: Name
     unit: Annotated[str, Meta(max_length=16)] = ""
     low: float | None = None
     high: float | None = None
+    stuck_after: Count = 0
 
 
 class Regimes(Struct, frozen=True, omit_defaults=True):
@@ -108,7 +113,8 @@ class WindowPreprocessing(Struct, frozen=True, tag="window", tag_field="kind", o
     """Sensor stream to input tensor: ``length`` samples every ``hop``, normalised, then the tensor's code.
 
     ``rate_hz`` is the sampling rate that the model was trained at; 0 means that a sample is an event (a cycle, a
-    part), not a time. ``max_gap_s`` is the longest hole that a window may span.
+    part), not a time. ``max_gap_s`` is the longest hole that a window may span. ``max_hold`` is the number of invalid
+    samples in a row that may be replaced by the channel's last valid value; a longer fault gives no window.
     """
 
     channels: Annotated[tuple[Channel, ...], Meta(min_length=1, max_length=256)]
@@ -117,6 +123,7 @@ class WindowPreprocessing(Struct, frozen=True, tag="window", tag_field="kind", o
     rate_hz: Annotated[float, Meta(ge=0, le=1e6)]
     normalisation: Normalisation
     max_gap_s: float | None = None
+    max_hold: Count = 0
 
 
 Preprocessing = ImagePreprocessing | WindowPreprocessing
