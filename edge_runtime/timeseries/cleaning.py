@@ -174,7 +174,9 @@ class TimeCheck:
     clock_steps: int = 0
 
 
-def check_times(times: Times, newest: float | None, oldest: float | None, max_gap_s: float | None) -> TimeCheck:
+def check_times(
+    times: Times, newest: float | None, oldest: float | None, max_gap_s: float | None, *, equal_follows: bool
+) -> TimeCheck:
     """Judge the times of a block of samples.
 
     A sample that is not newer than the last one is late and dropped (a duplicate, or out of order), unless it is
@@ -189,21 +191,25 @@ def check_times(times: Times, newest: float | None, oldest: float | None, max_ga
         Times of the last and the first sample of the window so far; None when there is none.
     max_gap_s : float or None
         Longest hole that a window may span; None for any.
+    equal_follows : bool
+        Whether a sample of the same time as the one before follows it (events, several of which may carry one time)
+        or is the same sample again (a sampled signal).
 
     Returns
     -------
     check : TimeCheck
     """
     limit = np.inf if max_gap_s is None else max_gap_s
+    shortest = 0.0 if equal_follows else float(np.nextafter(0.0, 1.0))
     steps = np.diff(times) if newest is None else np.diff(times, prepend=newest)
-    if np.all((steps > 0) & (steps <= limit)):
+    if np.all((steps >= shortest) & (steps <= limit)):
         return TimeCheck(None)
     flags = np.zeros(len(times), np.uint8)
     late = gaps = clock_steps = 0
     for i, time in enumerate(times.tolist()):
         if newest is None or oldest is None:
             newest = oldest = time
-        elif 0 < time - newest <= limit:
+        elif shortest <= time - newest <= limit:
             newest = time
         elif oldest <= time <= newest:
             flags[i] = LATE

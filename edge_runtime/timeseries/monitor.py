@@ -18,7 +18,7 @@ from edge_runtime.kernels.window import SampleRing
 from edge_runtime.timeseries.cleaning import Cleaner, CleaningCounts, CleaningState, check_times, split_runs
 from edge_runtime.timeseries.failure import FailureModel
 from edge_runtime.timeseries.normalise import WindowPreprocessor
-from edge_runtime.timeseries.state import WindowState
+from edge_runtime.timeseries.state import WindowState, decode_state, encode_state
 
 Floats = npt.NDArray[np.float32]
 Times = npt.NDArray[np.float64]
@@ -98,7 +98,13 @@ class Monitor:
         self.counts.samples += len(values)
         flags = None
         if times is not None:
-            check = check_times(times, self._newest, self._late_from(times), self._max_gap_s)
+            check = check_times(
+                times,
+                self._newest,
+                self._late_from(times),
+                self._max_gap_s,
+                equal_follows=self._duration_s == 0,
+            )
             self.counts.late += check.late
             self.counts.gaps += check.gaps
             self.counts.clock_steps += check.clock_steps
@@ -162,18 +168,18 @@ class Monitor:
         if not np.isfinite(times).all():
             raise PayloadFormatError("a time is NaN or infinite", reason="block_time")
 
-    def state(self) -> WindowState:
+    def state(self) -> bytes:
         """Give where the monitor is, to go on from there in another process.
 
         Returns
         -------
-        state : WindowState
-            Plain data; ``encode_state`` writes it as bytes.
+        state : bytes
+            A ``WindowState``, encoded; the same bytes for the same stream.
         """
         values = np.empty((self._ring.count, self._n_channels), np.float32)
         self._ring.fill_samples(values)
         cleaning = self._cleaner.state
-        return WindowState(
+        state = WindowState(
             schema="edge.window-state/1",
             declaration=self._declaration,
             until_due=self._ring.until_due,
@@ -186,20 +192,24 @@ class Monitor:
             repeated=cleaning.repeated.astype("<i8").tobytes(),
             counts=asdict(self.counts),
         )
+        return encode_state(state)
 
-    def restore(self, state: WindowState) -> None:
+    def restore(self, encoded: bytes) -> None:
         """Go on from a state: what follows is equal to the bit to what would have followed.
 
         Parameters
         ----------
-        state : WindowState
+        encoded : bytes
             What ``state`` gave, of a monitor with the same window declaration.
 
         Raises
         ------
+        PayloadSizeError
+            If there are more bytes than any state has.
         PayloadFormatError
-            If the state belongs to another window declaration or contradicts itself; the monitor is unchanged.
+            If they are no state, or one of another window declaration; the monitor is unchanged.
         """
+        state = decode_state(encoded)
         if state.declaration != self._declaration:
             raise PayloadFormatError(
                 "the window state belongs to another window declaration: begin with an empty window",

@@ -1,17 +1,15 @@
-"""A classifier's outputs to findings, and a frame's findings to one verdict."""
+"""An image classifier's outputs to findings."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
 import numpy.typing as npt
 
-from edge_runtime.bundle.manifest import Decision, Manifest, TensorSpec
-from edge_runtime.findings import UNSURE, Finding
+from edge_runtime.bundle.manifest import Manifest, TensorSpec
+from edge_runtime.findings import Finding
 from edge_runtime.inference.decision import class_findings, class_probabilities, fault_labels, real_output
-
-Verdict = Literal["ok", "ng", "unsure"]
 
 
 class Classification:
@@ -59,33 +57,3 @@ class Classification:
         values = real_output(self._output, outputs[0])
         probabilities = class_probabilities(values, len(self._labels), self._decision)
         return class_findings(probabilities, self._labels, self._decision, "vision.defect")
-
-
-def frame_verdict(findings: Sequence[Finding], decision: Decision) -> Verdict:
-    """Say whether a part passes, by the findings of one frame.
-
-    Parameters
-    ----------
-    findings : sequence of Finding
-        What the inspector said about the frame.
-    decision : Decision
-        ``unsure`` is the band of the highest fault probability, lower end included, in which nobody should rely on
-        the model.
-
-    Returns
-    -------
-    verdict : {"ok", "ng", "unsure"}
-        "unsure" also when there is no finding, or one that says so.
-
-    Examples
-    --------
-    >>> frame_verdict([], Decision())
-    'unsure'
-    """
-    if not findings or any(finding.label == UNSURE for finding in findings):
-        return "unsure"
-    if decision.unsure is not None:
-        low, high = decision.unsure
-        if low <= max(finding.score for finding in findings) < high:
-            return "unsure"
-    return "ng" if any(finding.abnormal for finding in findings) else "ok"

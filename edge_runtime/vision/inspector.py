@@ -1,15 +1,20 @@
-"""A frame to findings: preprocess, run, decide."""
+"""A frame to findings: preprocess, run, decide; and findings to the verdict on a part."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Literal
+
 import numpy as np
 
-from edge_runtime.bundle.manifest import ImagePreprocessing, Manifest
+from edge_runtime.bundle.manifest import Decision, ImagePreprocessing, Manifest
 from edge_runtime.errors import BundleFormatError
-from edge_runtime.findings import Finding, Frame
+from edge_runtime.findings import UNSURE, Finding, Frame
 from edge_runtime.inference.interface import Runtime
 from edge_runtime.vision.classification import Classification
 from edge_runtime.vision.preprocess import ImagePreprocessor
+
+Verdict = Literal["ok", "ng", "unsure"]
 
 
 class Inspector:
@@ -65,3 +70,33 @@ class Inspector:
         """
         self._preprocessor.fill_into(frame.pixels, self._tensor)
         return self._classification.findings(self._runtime.run([self._tensor]))
+
+
+def frame_verdict(findings: Sequence[Finding], decision: Decision) -> Verdict:
+    """Say whether a part passes, by the findings of one frame.
+
+    Parameters
+    ----------
+    findings : sequence of Finding
+        What the inspector said about the frame.
+    decision : Decision
+        ``unsure`` is the band of the highest fault probability, lower end included, in which nobody should rely on
+        the model.
+
+    Returns
+    -------
+    verdict : {"ok", "ng", "unsure"}
+        "unsure" also when there is no finding, or one that says so.
+
+    Examples
+    --------
+    >>> frame_verdict([], Decision())
+    'unsure'
+    """
+    if not findings or any(finding.label == UNSURE for finding in findings):
+        return "unsure"
+    if decision.unsure is not None:
+        low, high = decision.unsure
+        if low <= max(finding.score for finding in findings) < high:
+            return "unsure"
+    return "ng" if any(finding.abnormal for finding in findings) else "ok"

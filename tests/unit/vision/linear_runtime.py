@@ -15,11 +15,12 @@ from edge_runtime.inference.interface import Array, EngineIdentity, ModelInterfa
 
 def real(spec: TensorSpec, codes: Array) -> npt.NDArray[np.float64]:
     """The real values of a tensor."""
-    values = codes.astype(np.float64)
     if spec.quantization is None:
-        return values
-    shifted: npt.NDArray[np.float64] = values - spec.quantization.zero_point[0]
-    return shifted * spec.quantization.scale[0]
+        return codes.astype(np.float64)
+    values: npt.NDArray[np.float64] = spec.quantization.scale[0] * (
+        codes.astype(np.float64) - spec.quantization.zero_point[0]
+    )
+    return values
 
 
 def coded(spec: TensorSpec, values: npt.NDArray[np.float64]) -> Array:
