@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import sys
+from typing import get_args
 
 from edge_runtime.daemon.ring import RingView
 from edge_runtime.daemon.sandbox import die_with_parent
@@ -54,14 +55,15 @@ def _import_engines(formats: list[str]) -> None:
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(_BIG_IMAGE_PIXELS)
     import cv2  # noqa: PLC0415 - heavy, and only after the line above
 
-    from edge_runtime.daemon import worker  # noqa: PLC0415 - heavy
-    from edge_runtime.inference.opening import available_engines  # noqa: PLC0415 - heavy
-    from edge_runtime.kernels import warm_up  # noqa: PLC0415 - heavy
+    from edge_runtime.daemon import worker  # noqa: F401, PLC0415 - heavy, and forked workers share it
+    from edge_runtime.inference.opening import Format, choose_engine  # noqa: PLC0415 - heavy
+    from edge_runtime.kernels.warm_up import warm_up  # noqa: PLC0415 - heavy
 
     cv2.setNumThreads(0)
-    available_engines()
+    for model_format in get_args(Format):
+        if model_format in formats:
+            choose_engine(model_format)
     warm_up()
-    worker.preload(formats)
 
 
 def _work(descriptors: list[int], ring: RingView, memory_limit: int) -> int:

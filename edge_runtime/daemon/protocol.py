@@ -15,6 +15,10 @@ from edge_runtime.findings import Finding
 from edge_runtime.messages import Verdict
 
 
+#: The longest window state that is carried over to a new worker; a larger window begins anew.
+STATE_BYTES = 1 << 17
+
+
 class PipelinePlan(Struct, frozen=True):
     """One pipeline as the worker builds it: a bundle whose signature the supervisor has verified, and its sources.
 
@@ -68,15 +72,17 @@ class Building(Struct, frozen=True, tag="building"):
 
 
 class Built(Struct, frozen=True, tag="built"):
-    """A pipeline is built.
+    """A pipeline is built, and its model answered the bundle's golden inputs as the bundle allows.
 
-    ``golden_sha256`` is the digest of what the model answered to the bundle's golden inputs, on ``engine`` (name,
-    version, instruction set). It must equal the one recorded when the model first ran on that engine here.
+    ``answers`` holds what it answered, on this engine, version and instruction set. They must equal what was recorded
+    when the model first ran on these here.
     """
 
     pipeline: str
     engine: str
-    golden_sha256: str
+    version: str
+    instruction_set: str
+    answers: tuple[tuple[str, tuple[int, ...], bytes], ...]
 
 
 class Refused(Struct, frozen=True, tag="refused"):

@@ -61,7 +61,8 @@ class Monitoring:
         monitor = self.monitors[source]
         findings = tuple(monitor.push(values, timestamps))
         at = float(timestamps[-1]) if len(timestamps) else None
-        return protocol.Outcome(self.name, findings, state=monitor.state(), at=at)
+        state = encode_state(monitor.state())
+        return protocol.Outcome(self.name, findings, state=state if len(state) <= protocol.STATE_BYTES else None, at=at)
 
 
 Pipeline = Inspection | Monitoring
@@ -86,10 +87,14 @@ def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[
     bundle = read_bundle(plan.bundle, TrustedKeys(parse_public_key(pem, "orders") for pem in orders.trusted))
     manifest = with_thresholds(bundle.manifest, plan.thresholds)
     runtime = open_bundle(bundle)
-    answers = answer_golden(bundle, runtime)
     identity = runtime.identity
-    engine = f"{identity.engine} {identity.version} {identity.instruction_set}"
-    built = protocol.Built(plan.name, engine, answers)
+    built = protocol.Built(
+        plan.name,
+        identity.engine,
+        identity.version,
+        identity.instruction_set,
+        pack_answers(check_golden(bundle, runtime)),
+    )
     if isinstance(bundle.manifest.preprocessing, ImagePreprocessing):
         inspector = Inspector(manifest, runtime)
         return Inspection(plan.name, plan.sources, manifest, inspector), built
@@ -97,7 +102,8 @@ def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[
     for source, monitor in monitors.items():
         state = orders.states.get(f"{plan.name}/{source}")
         if state is not None:
-            monitor.restore(state)
+            with suppress(MessageError):  # of another window declaration: begin with an empty window
+                monitor.restore(decode_state(state))
     return Monitoring(plan.name, plan.sources, monitors), built
 
 

@@ -1,0 +1,193 @@
+"""The ``edge-runtime`` command. Imports that cost time stand inside the commands, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edge_runtime import __version__
+from edge_runtime.terminal import configure_logging, print_json, run_command
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW = click.Path(path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="edge-runtime")
+def group() -> None:
+    """Run verified int8 models on camera frames and sensor streams, and publish alerts over MQTT."""
+
+
+@group.command()
+@click.argument("config", type=_FILE)
+@click.option("--verbose", is_flag=True, help="Log every detail.")
+def run(config: Path, verbose: bool) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C."""
+    configure_logging(verbose=verbose)
+    from edge_runtime.daemon.supervisor import run_daemon  # noqa: PLC0415 - not needed for --help
+
+    run_daemon(config)
+
+
+@group.command()
+@click.argument("config", type=_FILE)
+@click.option("--offline", is_flag=True, help="Leave the broker alone.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def check(config: Path, offline: bool, as_json: bool) -> int:
+    """Validate configuration, bundles and broker without starting anything."""
+    from edge_runtime.daemon.checking import check_gateway  # noqa: PLC0415 - not needed for --help
+
+    report = check_gateway(config, with_broker=not offline)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
+    return report.exit_code
+
+
+@group.command()
+@click.argument("config", type=_FILE, required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def doctor(config: Path | None, as_json: bool) -> int:
+    """Examine this machine: packages, engines, sandbox, clock, disk and, with CONFIG, the gateway."""
+    from edge_runtime.daemon.checking import examine_machine  # noqa: PLC0415 - not needed for --help
+
+    report = examine_machine(config)
+    if as_json:
+        print_json(report.as_json())
+    else:
+        click.echo(report.as_text())
+    return report.exit_code
+
+
+@group.group()
+def bundle() -> None:
+    """Install, list, verify and roll back models."""
+
+
+_store = click.option(
+    "--store", type=_NEW, default=Path("bundles"), show_default=True, help="Folder of installed bundles."
+)
+
+
+@bundle.command("install")
+@click.argument("file", type=_FILE)
+@_store
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def bundle_install(file: Path, store: Path, as_json: bool) -> None:
+    """Verify FILE, try it in a child process, and switch to it."""
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.inference.loading import install_bundle  # noqa: PLC0415 - not needed for --help
+
+    installed = install_bundle(BundleStore(store), file.read_bytes())
+    if as_json:
+        print_json(installed.as_json())
+    else:
+        click.echo(installed.as_text())
+
+
+@bundle.command("list")
+@_store
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def bundle_list(store: Path, as_json: bool) -> None:
+    """Show every release that was installed."""
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+
+    rows = BundleStore(store).list()
+    if as_json:
+        print_json(
+            [
+                {
+                    "name": row.name,
+                    "release": row.stored.release,
+                    "version": row.stored.version,
+                    "sha256": row.stored.sha256,
+                    "active": row.active,
+                    "present": row.present,
+                }
+                for row in rows
+            ]
+        )
+        return
+    for row in rows:
+        mark = "*" if row.active else " "
+        gone = "" if row.present else "  (file removed to save room)"
+        click.echo(
+            f"{mark} {row.name:<24} release {row.stored.release:<6} {row.stored.version:<12}"
+            f" {row.stored.sha256[:12]}{gone}"
+        )
+    if not rows:
+        click.echo('nothing is installed; "edge-runtime bundle install FILE" installs a bundle', err=True)
+
+
+@bundle.command("verify")
+@click.argument("file", type=_FILE)
+@_store
+def bundle_verify(file: Path, store: Path) -> None:
+    """Check FILE's signature, digests and contents against the keys trusted here."""
+    from edge_runtime.bundle.reader import read_bundle  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+
+    found = read_bundle(file.read_bytes(), BundleStore(store).trusted())
+    manifest = found.manifest
+    click.echo(
+        f"{manifest.name} {manifest.version} release {manifest.release}: signed by {found.key_id}, {found.digest}"
+    )
+
+
+@bundle.command("rollback")
+@click.argument("name")
+@click.option("--release", type=int, help="Which; by default the one before.")
+@_store
+def bundle_rollback(name: str, release: int | None, store: Path) -> None:
+    """Go back to a release that was installed before."""
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+
+    stored = BundleStore(store).rollback(name, release)
+    click.echo(f"{name}: release {stored.release} ({stored.version}) is active")
+
+
+@bundle.group("trust")
+def bundle_trust() -> None:
+    """Say whose bundles are accepted."""
+
+
+@bundle_trust.command("add")
+@click.argument("key", type=_FILE)
+@_store
+def bundle_trust_add(key: Path, store: Path) -> None:
+    """Accept bundles signed by the public key KEY (PEM)."""
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+
+    click.echo(f"trusted: {BundleStore(store).add_trust(key.read_bytes(), str(key))}")
+
+
+@bundle_trust.command("list")
+@_store
+def bundle_trust_list(store: Path) -> None:
+    """Show the ids of the trusted keys."""
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+
+    for key_id in BundleStore(store).trusted().key_ids:
+        click.echo(key_id)
+
+
+@bundle_trust.command("remove")
+@click.argument("key_id")
+@_store
+def bundle_trust_remove(key_id: str, store: Path) -> None:
+    """Accept bundles by KEY_ID no longer."""
+    from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+
+    BundleStore(store).remove_trust(key_id)
+
+
+def main() -> None:
+    """Entry point of the console script."""
+    sys.exit(run_command(group))
+
+
+if __name__ == "__main__":
+    main()

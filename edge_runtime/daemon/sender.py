@@ -1,0 +1,127 @@
+"""Moves the outbox to the broker: the most urgent first, a bounded number on the way, rate-limited after an outage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.outbox import Outbox, Stored
+
+#: Hands a message to the broker: topic, payload, retain. Gives a ticket, or None when it cannot take it now.
+Publish = Callable[[str, bytes, bool], int | None]
+
+_MARK_EVERY_S = 0.1
+_MARK_BATCH = 64
+_BURST_S = 0.25
+
+
+class Sender:
+    """The way out.
+
+    Parameters
+    ----------
+    outbox : Outbox
+        What waits.
+    publish : callable
+        Hands one message over at QoS 1.
+    clock : Clock
+        Both clocks.
+    drain_per_s : float
+        Events per second at the most.
+    in_flight : int
+        Events that may be without the broker's acknowledgement.
+    """
+
+    def __init__(self, outbox: Outbox, publish: Publish, *, clock: Clock, drain_per_s: float, in_flight: int) -> None:
+        self._outbox = outbox
+        self._publish = publish
+        self._clock = clock
+        self._rate = drain_per_s
+        self._in_flight = in_flight
+        self._burst = max(1.0, drain_per_s * _BURST_S)
+        self._allowance = self._burst
+        self._allowed_at = clock.monotonic()
+        self._tickets: dict[int, int] = {}
+        self._acknowledged: list[int] = []
+        self._mark_at = 0.0
+        self._connected_ms = 0
+
+    def connected(self) -> None:
+        """Start again: what the broker did not acknowledge is sent once more, with the same event id."""
+        self._connected_ms = round(self._clock.wall() * 1000)
+        self._tickets.clear()
+
+    def disconnected(self) -> None:
+        """Forget what was on its way; it stays unsent in the outbox."""
+        self._tickets.clear()
+
+    def acknowledged(self, ticket: int) -> bool:
+        """Note that the broker has a message; False when it was none of the outbox's."""
+        stored = self._tickets.pop(ticket, None)
+        if stored is None:
+            return False
+        self._acknowledged.append(stored)
+        return True
+
+    def pump(self) -> int:
+        """Hand over what may go now, and write down what arrived.
+
+        Returns
+        -------
+        count : int
+            How many events were handed over.
+        """
+        now = self._clock.monotonic()
+        self._mark(now)
+        room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
+        if room <= 0 or self._outbox.depth <= len(self._tickets) + len(self._acknowledged):
+            return 0
+        count = 0
+        for event in self._outbox.unsent(room, exclude=[*self._tickets.values(), *self._acknowledged]):
+            ticket = self._publish(event.topic, self._stamped(event), event.retain)
+            if ticket is None:
+                break
+            self._tickets[ticket] = event.id
+            self._allowance -= 1
+            count += 1
+        return count
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
+        due = max(0.0, self._mark_at - now) if self._acknowledged else None
+        waiting = self._outbox.depth - len(self._tickets) - len(self._acknowledged)
+        if waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
+            refill = max(0.0, (1.0 - self._allow(now)) / self._rate)
+            due = refill if due is None else min(due, refill)
+        return due
+
+    def finish(self) -> None:
+        """Write down at once what arrived."""
+        self._mark_at = 0.0
+        self._mark(self._clock.monotonic())
+
+    def _allow(self, now: float) -> float:
+        """Refill the allowance and give it."""
+        self._allowance = min(self._burst, self._allowance + (now - self._allowed_at) * self._rate)
+        self._allowed_at = now
+        return self._allowance
+
+    def _mark(self, now: float) -> None:
+        """Write acknowledgements to the outbox, a batch at a time; lost ones only cause a duplicate."""
+        if self._acknowledged and (now >= self._mark_at or len(self._acknowledged) >= _MARK_BATCH):
+            self._outbox.mark_acknowledged(self._acknowledged)
+            self._acknowledged = []
+            self._mark_at = now + _MARK_EVERY_S
+
+    def _stamped(self, event: Stored) -> bytes:
+        """Say in the payload when it was handed over, and whether it waited for the broker or is sent again."""
+        if not event.payload:
+            return event.payload
+        fields: dict[str, Any] = msgspec.json.decode(event.payload)
+        fields["publish_ms"] = round(self._clock.wall() * 1000)
+        fields["buffered"] = event.committed_ms < self._connected_ms
+        fields["replayed"] = event.replayed
+        return msgspec.json.encode(fields)
