@@ -20,6 +20,7 @@ DEFAULT_MAX_FRAME_BYTES = 4_128_768
 #: Room in a slot for a message's metadata beside its payload.
 SLOT_OVERHEAD_BYTES = 65_536
 MAX_WILDCARD_FILTERS = 256
+MIN_RATE_HZ = 1e-6
 
 
 def list_contradictions(tree: object) -> list[str]:
@@ -140,6 +141,8 @@ def _sources(tree: Table) -> Iterator[str]:
             yield f'{path}.part: "topic" takes the part from the one "+" of the topic; "{topic}" has none or several'
     for path, sensor in _tables(tree, "sensor"):
         yield from _channels(path, sensor)
+        if 0 < _number(sensor, "rate_hz", 0) < MIN_RATE_HZ:
+            yield f"{path}.rate_hz: expected at least {MIN_RATE_HZ:g}, or 0 when a sample is an event"
 
 
 def _channels(path: str, sensor: Table) -> Iterator[str]:
