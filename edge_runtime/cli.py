@@ -81,11 +81,13 @@ def bundle_install(file: Path, store: Path, as_json: bool) -> None:
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
     from edge_runtime.inference.loading import install_bundle  # noqa: PLC0415 - not needed for --help
 
-    installed = install_bundle(BundleStore(store), file.read_bytes())
+    done = install_bundle(file.read_bytes(), BundleStore(store))
+    before = None if done.replaced is None else done.replaced.release
+    name, release = done.bundle.manifest.name, done.stored.release
     if as_json:
-        print_json(installed.as_json())
+        print_json({"name": name, "release": release, "sha256": done.stored.sha256, "replaced_release": before})
     else:
-        click.echo(installed.as_text())
+        click.echo(f"{name}: release {release} is active" + ("" if before is None else f", in place of {before}"))
 
 
 @bundle.command("list")

@@ -57,7 +57,7 @@ def _import_engines(formats: list[str]) -> None:
 
     from edge_runtime.daemon import worker  # noqa: F401, PLC0415 - heavy, and forked workers share it
     from edge_runtime.inference.opening import Format, choose_engine  # noqa: PLC0415 - heavy
-    from edge_runtime.kernels.warm_up import warm_up  # noqa: PLC0415 - heavy
+    from edge_runtime.kernels import warm_up  # noqa: PLC0415 - heavy
 
     cv2.setNumThreads(0)
     for model_format in get_args(Format):

@@ -14,21 +14,42 @@ from msgspec import Meta, Struct
 from edge_runtime.findings import Finding
 from edge_runtime.messages import Verdict
 
-
 #: The longest window state that is carried over to a new worker; a larger window begins anew.
 STATE_BYTES = 1 << 17
+
+
+class Answers(Struct, frozen=True):
+    """What a model answered to its bundle's golden inputs on one engine, version and instruction set.
+
+    Per output: dtype, shape and bytes.
+    """
+
+    engine: str
+    version: str
+    instruction_set: str
+    outputs: tuple[tuple[str, tuple[int, ...], bytes], ...]
+
+
+class SourcePlan(Struct, frozen=True):
+    """A camera (no channels), or a sensor with its channels' names and units and its rate."""
+
+    id: str
+    channels: tuple[tuple[str, str], ...] = ()
+    rate_hz: float = 0.0
 
 
 class PipelinePlan(Struct, frozen=True):
     """One pipeline as the worker builds it: a bundle whose signature the supervisor has verified, and its sources.
 
     ``thresholds`` overrides the bundle's by label: where a finding is abnormal, and where its alarm may clear.
+    ``recorded`` is what this gateway knows of its answers.
     """
 
     name: str
     bundle: bytes
-    sources: tuple[str, ...]
+    sources: tuple[SourcePlan, ...]
     thresholds: dict[str, tuple[float | None, float | None]]
+    recorded: tuple[Answers, ...]
 
 
 class Load(Struct, frozen=True, tag="load"):
@@ -55,7 +76,10 @@ class FrameTask(Struct, frozen=True, tag="frame"):
 
 
 class BlockTask(Struct, frozen=True, tag="block"):
-    """Sensor samples in a slot: ``rows`` timestamps (float64), then ``rows`` x ``columns`` values (float32)."""
+    """Sensor samples in a slot: ``rows`` timestamps (float64), then ``rows`` x ``columns`` values (float32).
+
+    ``first`` is the source's channel in the first column.
+    """
 
     id: int
     source: str
@@ -63,6 +87,7 @@ class BlockTask(Struct, frozen=True, tag="block"):
     n_bytes: int
     rows: int
     columns: int
+    first: int = 0
 
 
 class Building(Struct, frozen=True, tag="building"):
@@ -72,17 +97,14 @@ class Building(Struct, frozen=True, tag="building"):
 
 
 class Built(Struct, frozen=True, tag="built"):
-    """A pipeline is built, and its model answered the bundle's golden inputs as the bundle allows.
+    """A pipeline is built, and its model answered the golden inputs as the bundle and ``recorded`` allow.
 
-    ``answers`` holds what it answered, on this engine, version and instruction set. They must equal what was recorded
-    when the model first ran on these here.
+    ``answers`` is given when nobody recorded this engine, version and instruction set before: the gateway then does.
     """
 
     pipeline: str
     engine: str
-    version: str
-    instruction_set: str
-    answers: tuple[tuple[str, tuple[int, ...], bytes], ...]
+    answers: Answers | None
 
 
 class Refused(Struct, frozen=True, tag="refused"):

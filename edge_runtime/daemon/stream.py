@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import cv2
 import numpy as np
@@ -15,9 +15,11 @@ import numpy.typing as npt
 from msgspec.structs import replace
 
 from edge_runtime.bundle.manifest import ImagePreprocessing, Manifest, Threshold
-from edge_runtime.bundle.reader import read_bundle
+from edge_runtime.bundle.reader import Bundle, read_bundle
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
+from edge_runtime.bundle.store import Triple
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.watch import Watch
 from edge_runtime.errors import (
     EdgeRuntimeError,
     InferenceError,
@@ -26,6 +28,9 @@ from edge_runtime.errors import (
     PayloadSizeError,
 )
 from edge_runtime.findings import Frame
+from edge_runtime.inference.golden import judge_golden, run_samples, triple_of
+from edge_runtime.inference.interface import Runtime
+from edge_runtime.inference.opening import open_bundle
 from edge_runtime.timeseries.monitor import Monitor
 from edge_runtime.vision.inspector import Inspector, frame_verdict
 
@@ -48,21 +53,21 @@ class Inspection:
 
 @dataclass(frozen=True, slots=True)
 class Monitoring:
-    """A pipeline on sensor streams, with one monitor per source."""
+    """A pipeline on sensor streams, with one watch per source."""
 
     name: str
     sources: tuple[str, ...]
-    monitors: dict[str, Monitor]
+    watches: dict[str, Watch]
 
     def process(
-        self, source: str, values: npt.NDArray[np.float32], timestamps: npt.NDArray[np.float64]
+        self, task: protocol.BlockTask, values: npt.NDArray[np.float32], timestamps: npt.NDArray[np.float64]
     ) -> protocol.Outcome:
         """Feed one block of samples."""
-        monitor = self.monitors[source]
-        findings = tuple(monitor.push(values, timestamps))
-        at = float(timestamps[-1]) if len(timestamps) else None
-        state = encode_state(monitor.state())
-        return protocol.Outcome(self.name, findings, state=state if len(state) <= protocol.STATE_BYTES else None, at=at)
+        watch = self.watches[task.source]
+        findings, at = watch.push(task.first, values, timestamps)
+        state = watch.state()
+        kept = state if len(state) <= protocol.STATE_BYTES else None
+        return protocol.Outcome(self.name, findings, state=kept, at=at)
 
 
 Pipeline = Inspection | Monitoring
@@ -87,24 +92,46 @@ def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[
     bundle = read_bundle(plan.bundle, TrustedKeys(parse_public_key(pem, "orders") for pem in orders.trusted))
     manifest = with_thresholds(bundle.manifest, plan.thresholds)
     runtime = open_bundle(bundle)
-    identity = runtime.identity
-    built = protocol.Built(
-        plan.name,
-        identity.engine,
-        identity.version,
-        identity.instruction_set,
-        pack_answers(check_golden(bundle, runtime)),
-    )
-    if isinstance(bundle.manifest.preprocessing, ImagePreprocessing):
-        inspector = Inspector(manifest, runtime)
-        return Inspection(plan.name, plan.sources, manifest, inspector), built
-    monitors = {source: Monitor(manifest, runtime) for source in plan.sources}
-    for source, monitor in monitors.items():
+    built = check_golden(plan, bundle, runtime)
+    names = tuple(source.id for source in plan.sources)
+    if isinstance(manifest.preprocessing, ImagePreprocessing):
+        return Inspection(plan.name, names, manifest, Inspector(manifest, runtime)), built
+    watches = {source.id: Watch(source, manifest, Monitor(manifest, runtime)) for source in plan.sources}
+    for source, watch in watches.items():
         state = orders.states.get(f"{plan.name}/{source}")
         if state is not None:
-            with suppress(MessageError):  # of another window declaration: begin with an empty window
-                monitor.restore(decode_state(state))
-    return Monitoring(plan.name, plan.sources, monitors), built
+            watch.restore(state)
+    return Monitoring(plan.name, names, watches), built
+
+
+def check_golden(plan: protocol.PipelinePlan, bundle: Bundle, runtime: Runtime) -> protocol.Built:
+    """Run the bundle's golden inputs in this very process and hold the answers to what they must be.
+
+    Raises
+    ------
+    BundleCompatibilityError
+        If they differ.
+    """
+    vectors = bundle.golden()
+    triple = triple_of(runtime.identity)
+    known = next(
+        (each for each in plan.recorded if Triple(each.engine, each.version, each.instruction_set) == triple), None
+    )
+    outputs = run_samples(runtime, vectors.inputs)
+    recorded = None if known is None else [unpack_array(output) for output in known.outputs]
+    verdict = judge_golden(bundle.manifest, vectors, triple, outputs, recorded)
+    engine = f"{triple.engine} {triple.version} {triple.instruction_set}"
+    if verdict.rule != "tolerated":
+        return protocol.Built(plan.name, engine, None)
+    packed = tuple((str(output.dtype), output.shape, np.ascontiguousarray(output).tobytes()) for output in outputs)
+    answers = protocol.Answers(triple.engine, triple.version, triple.instruction_set, packed)
+    return protocol.Built(plan.name, engine, answers)
+
+
+def unpack_array(packed: tuple[str, tuple[int, ...], bytes]) -> npt.NDArray[Any]:
+    """Read an array as messages carry it: dtype, shape, bytes."""
+    dtype, shape, data = packed
+    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def with_thresholds(manifest: Manifest, overrides: Mapping[str, tuple[float | None, float | None]]) -> Manifest:
@@ -166,7 +193,7 @@ class Stream:
         outcomes = []
         for monitoring in self._monitorings.get(task.source, ()):
             try:
-                outcomes.append(monitoring.process(task.source, values, timestamps))
+                outcomes.append(monitoring.process(task, values, timestamps))
             except EdgeRuntimeError as error:
                 outcomes.append(_refused(monitoring.name, error))
         return outcomes

@@ -1,0 +1,100 @@
+"""One sensor watched by one monitor, inside the worker."""
+
+from __future__ import annotations
+
+import logging
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.bundle.manifest import Manifest, WindowPreprocessing
+from edge_runtime.daemon import protocol
+from edge_runtime.errors import BundleCompatibilityError, MessageError
+from edge_runtime.findings import Finding
+from edge_runtime.timeseries.joining import ChannelJoiner, JoinState, column_order
+from edge_runtime.timeseries.monitor import Monitor
+
+_log = logging.getLogger(__name__)
+
+_RATE_TOLERANCE = 0.02
+
+
+class Watch:
+    """One sensor watched by one monitor: joins its channels and picks those that the model reads.
+
+    Parameters
+    ----------
+    source : SourcePlan
+        The sensor.
+    manifest : Manifest
+        Of the bundle.
+    monitor : Monitor
+        Fresh.
+
+    Raises
+    ------
+    BundleCompatibilityError
+        If the sensor lacks a channel, or gives it in another unit or at another rate.
+    """
+
+    def __init__(self, source: protocol.SourcePlan, manifest: Manifest, monitor: Monitor) -> None:
+        self._order = require_fit(source, manifest)
+        self._joiner = ChannelJoiner(len(source.channels))
+        self._monitor = monitor
+
+    def push(
+        self, first: int, values: npt.NDArray[np.float32], times: npt.NDArray[np.float64]
+    ) -> tuple[tuple[Finding, ...], float | None]:
+        """Feed samples; gives findings and the time of the last complete row."""
+        rows, row_times = self._joiner.push(first, values, times)
+        if not len(rows):
+            return (), None
+        findings = self._monitor.push(np.ascontiguousarray(rows[:, self._order]), row_times)
+        return tuple(findings), float(row_times[-1])
+
+    def state(self) -> bytes:
+        """Give where it is, for another worker to go on from."""
+        return msgspec.msgpack.encode((self._monitor.state(), self._joiner.state()))
+
+    def restore(self, state: bytes) -> None:
+        """Go on from a state; one that belongs to another window declaration is left aside."""
+        try:
+            window, waiting = msgspec.msgpack.decode(state, type=tuple[bytes, JoinState])
+            self._monitor.restore(window)
+            self._joiner.restore(waiting)
+        except (msgspec.MsgspecError, MessageError, ValueError) as error:
+            _log.warning("stage=processing the window begins empty: %s", error)
+
+
+def require_fit(source: protocol.SourcePlan, manifest: Manifest) -> list[int]:
+    """Hold a sensor to the channels, units and rate that a model was trained with.
+
+    Returns
+    -------
+    order : list of int
+        Column of the sensor for each channel of the model.
+
+    Raises
+    ------
+    BundleCompatibilityError
+        Naming what differs.
+    """
+    wanted = manifest.preprocessing
+    if not isinstance(wanted, WindowPreprocessing):
+        raise BundleCompatibilityError(f'"{manifest.name}" takes images, not the samples of {source.id}')
+    try:
+        order = column_order([channel.name for channel in wanted.channels], [name for name, _ in source.channels])
+    except ValueError as error:
+        raise BundleCompatibilityError(f'"{manifest.name}" on {source.id}: {error}') from error
+    for channel, column in zip(wanted.channels, order, strict=True):
+        unit = source.channels[column][1]
+        if unit != channel.unit:
+            raise BundleCompatibilityError(
+                f'"{manifest.name}" on {source.id}: {channel.name} is in "{unit}", the model takes "{channel.unit}"'
+            )
+    if wanted.rate_hz and source.rate_hz and abs(source.rate_hz / wanted.rate_hz - 1) > _RATE_TOLERANCE:
+        raise BundleCompatibilityError(
+            f'"{manifest.name}" on {source.id}: sampled at {source.rate_hz:g} Hz, the model takes {wanted.rate_hz:g} Hz'
+        )
+    return order
