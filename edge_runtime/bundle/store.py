@@ -413,7 +413,7 @@ class BundleStore:
             self._save(replace(ledger, exact=(*others, record)))
             self._collect_garbage()
 
-    def exact(self, manifest: Manifest, bundle_sha256: str, triple: Triple) -> tuple[Array, ...] | None:
+    def exact_sets(self, manifest: Manifest, bundle_sha256: str) -> dict[Triple, tuple[Array, ...]]:
         """Give what a bundle answered here before.
 
         Parameters
@@ -422,23 +422,24 @@ class BundleStore:
             Of the bundle; says how the outputs look.
         bundle_sha256 : str
             Digest of the bundle.
-        triple : Triple
-            Engine, version and instruction set.
 
         Returns
         -------
-        outputs : tuple of arrays or None
-            None where nothing was recorded, or the record is damaged (which is logged).
+        sets : dict of Triple to tuple of arrays
+            Damaged records are left out, which is logged.
         """
+        sets: dict[Triple, tuple[Array, ...]] = {}
         for record in self._ledger().exact:
-            if _same_place(record, bundle_sha256, triple):
-                path = self._exact_path(record.sha256)
-                try:
-                    arrays = _read_recorded(path, record.sha256)
-                    return take_outputs(arrays, "output_", manifest.outputs, manifest.golden.n_samples)
-                except (BundleFormatError, HostEnvironmentError) as error:
-                    logger.warning('event=exact_set_unusable path="%s" reason="%s"', path, error)
-        return None
+            if record.bundle_sha256 != bundle_sha256:
+                continue
+            path = self._exact_path(record.sha256)
+            triple = Triple(record.engine, record.version, record.instruction_set)
+            try:
+                arrays = _read_recorded(path, record.sha256)
+                sets[triple] = take_outputs(arrays, "output_", manifest.outputs, manifest.golden.n_samples)
+            except (BundleFormatError, HostEnvironmentError) as error:
+                logger.warning('event=exact_set_unusable path="%s" reason="%s"', path, error)
+        return sets
 
     # The disk ---------------------------------------------------------------------------------------------------
 

@@ -122,9 +122,7 @@ def image_model() -> bytes:
     dense(graph, image, logits, 192, 3, (1 / 64, 1 / 1024, 0.0625))
     options = schema.SoftmaxOptionsT()
     options.beta = 1.0
-    graph.operator(
-        schema.BuiltinOperator.SOFTMAX, [logits], [scores], schema.BuiltinOptions.SoftmaxOptions, options
-    )
+    graph.operator(schema.BuiltinOperator.SOFTMAX, [logits], [scores], schema.BuiltinOptions.SoftmaxOptions, options)
     return graph.finish([image], [scores])
 
 
