@@ -15,6 +15,10 @@ from edge_runtime.messages import Verdict
 
 #: How many decided parts are remembered.
 _REMEMBERED = 20_000
+#: Of two words about one part the graver counts, whatever their order.
+_GRAVITY: dict[Verdict, int] = {"ok": 0, "unsure": 1, "ng": 2}
+#: Why a part is unsure that no camera has answered for.
+NO_ANSWER = "no_answer"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +46,7 @@ class Decided:
     pipeline, part : str
         Whose.
     verdict : {"ok", "ng", "unsure"}
-        ``ng`` if any camera says so, else ``unsure`` if any is unsure or missing, else ``ok``.
+        ``ng`` if any camera says so, else ``unsure`` if any is unsure or missing or none has answered, else ``ok``.
     reasons : tuple of str
         Labels behind ``ng``, or why it is ``unsure``.
     opened_at : float, s
@@ -123,7 +127,7 @@ class PartBook:
         score: float | None,
         now: float,
     ) -> Decided | None:
-        """Take one camera's word on a part.
+        """Take one camera's word on a part; of several pictures by one camera the gravest counts.
 
         Returns
         -------
@@ -133,7 +137,9 @@ class PartBook:
         part_open = self._open.get((pipeline, part))
         if part_open is None:
             return None
-        part_open.answers[camera] = (verdict, reasons, score)
+        before = part_open.answers.get(camera)
+        if before is None or _GRAVITY[before[0]] < _GRAVITY[verdict]:
+            part_open.answers[camera] = (verdict, reasons, score)
         if rule.cameras <= part_open.answers.keys():
             return self._decide(pipeline, part, part_open, missing=(), now=now)
         return None
@@ -157,11 +163,12 @@ class PartBook:
         while len(self._decided) > _REMEMBERED:
             self._decided.popitem(last=False)
         verdicts = {answer[0] for answer in part_open.answers.values()}
-        verdict: Verdict = "ng" if "ng" in verdicts else "unsure" if missing or "unsure" in verdicts else "ok"
+        verdict: Verdict = "ng" if "ng" in verdicts else "unsure" if missing or verdicts != {"ok"} else "ok"
         deciding = [(camera, answer) for camera, answer in part_open.answers.items() if answer[0] == verdict]
         reasons = [reason for _, answer in deciding for reason in answer[1]]
         if verdict == "unsure":
             reasons += [f"missing:{camera}" for camera in missing]
+            reasons += [] if reasons else [NO_ANSWER]
         scores = [answer[2] for answer in part_open.answers.values() if answer[2] is not None]
         return Decided(
             pipeline,

@@ -142,15 +142,14 @@ def with_thresholds(manifest: Manifest, overrides: Mapping[str, tuple[float | No
     manifest : Manifest
         Of the bundle.
     overrides : mapping of str to (raise_at, clear_at)
-        By label; None keeps the bundle's.
+        By label, ``*`` for the others; None keeps the bundle's.
     """
-    thresholds = dict(manifest.decision.thresholds)
-    for label, (raise_at, clear_at) in overrides.items():
-        old = thresholds.get(label)
-        if old is not None:
-            thresholds[label] = Threshold(
-                old.raise_at if raise_at is None else raise_at, old.clear_at if clear_at is None else clear_at
-            )
+    thresholds = {}
+    for label, old in manifest.decision.thresholds.items():
+        raise_at, clear_at = overrides.get(label) or overrides.get("*") or (None, None)
+        thresholds[label] = Threshold(
+            old.raise_at if raise_at is None else raise_at, old.clear_at if clear_at is None else clear_at
+        )
     return replace(manifest, decision=replace(manifest.decision, thresholds=thresholds))
 
 

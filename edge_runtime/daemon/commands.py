@@ -1,0 +1,124 @@
+"""Orders over MQTT: each is understood as a whole, obeyed once, answered, and written to the audit log.
+
+Who may send which is the broker's ACL; the issuer that a command names is what the audit log keeps.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
+from edge_runtime.messages import AlertAck, Command, EventsResend, Reply, decode_command
+
+audit = logging.getLogger("edge_runtime.audit")
+
+_REMEMBERED = 1024
+
+#: Obeys one command and says what happened; raises when it cannot.
+Obey = Callable[[Command], str]
+
+
+class Orders:
+    """The commands that this daemon obeys.
+
+    Parameters
+    ----------
+    obey : mapping of str to callable
+        By ``noun/verb``.
+    clock : Clock
+        Both clocks.
+    """
+
+    def __init__(self, obey: Mapping[str, Obey], clock: Clock) -> None:
+        self._obey = obey
+        self._clock = clock
+        self._answered: OrderedDict[str, Reply] = OrderedDict()
+
+    def take(self, name: str, payload: bytes) -> Reply:
+        """Obey a command, or say why not.
+
+        Parameters
+        ----------
+        name : str
+            ``noun/verb`` of its topic.
+        payload : bytes
+            As it came.
+
+        Returns
+        -------
+        reply : Reply
+            The same one again for an id that was answered before.
+        """
+        try:
+            command = decode_command(name, payload)
+        except MessageError as error:
+            return self._reply("", name, reason=error.reason, text=str(error))
+        before = self._answered.get(command.id)
+        if before is not None:
+            return before
+        reply = self._carry_out(name, command)
+        audit.info("command=%s issuer=%r id=%s ok=%s text=%r", name, command.issuer, command.id, reply.ok, reply.text)
+        self._answered[command.id] = reply
+        while len(self._answered) > _REMEMBERED:
+            self._answered.popitem(last=False)
+        return reply
+
+    def _carry_out(self, name: str, command: Command) -> Reply:
+        obey = self._obey.get(name)
+        if obey is None:
+            known = ", ".join(sorted(self._obey))
+            return self._reply(command.id, name, reason="unsupported", text=f"this release obeys {known}")
+        try:
+            return self._reply(command.id, name, text=obey(command))
+        except MessageError as error:
+            return self._reply(command.id, name, reason=error.reason, text=str(error))
+        except EdgeRuntimeError as error:
+            return self._reply(command.id, name, reason="failed", text=str(error))
+
+    def _reply(self, command_id: str, name: str, *, reason: str = "", text: str) -> Reply:
+        return Reply(
+            id=command_id,
+            command=name[:128],
+            ok=not reason,
+            reason=reason,
+            text=text[:2048],
+            timestamp_ms=round(self._clock.wall() * 1000),
+        )
+
+
+def acknowledging(acknowledge: Callable[[str], bool]) -> Obey:
+    """Make the obedience to ``alert/ack``.
+
+    Parameters
+    ----------
+    acknowledge : callable
+        Takes an alert id; False when there is no such unacknowledged alarm.
+    """
+
+    def obey(command: Command) -> str:
+        assert isinstance(command, AlertAck)
+        if not acknowledge(command.alert_id):
+            raise PayloadFormatError(f"no unacknowledged alarm {command.alert_id}", reason="unknown_alert")
+        return f"acknowledged {command.alert_id}"
+
+    return obey
+
+
+def resending(resend: Callable[[str, str, int], int]) -> Obey:
+    """Make the obedience to ``events/resend``.
+
+    Parameters
+    ----------
+    resend : callable
+        Takes boot id, series and first number; gives how many events go out again.
+    """
+
+    def obey(command: Command) -> str:
+        assert isinstance(command, EventsResend)
+        count = resend(command.boot_id, command.series, command.from_seq)
+        return f"{count} events are sent again"
+
+    return obey

@@ -1,0 +1,215 @@
+"""From a message of the broker to an item in its source's mailbox: limits, codec, overflow policy.
+
+Runs on the network thread. What it decides is told to the main loop as notices: a part was seen, an input was given up.
+Pictures are not decoded here.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
+
+from edge_runtime.config import Camera, Config, Sensor
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.complaints import Complaints
+from edge_runtime.daemon.mailbox import Mailbox
+from edge_runtime.daemon.metrics import Metrics
+from edge_runtime.errors import MessageError
+from edge_runtime.mqtt.codec import Arrival, FramePayload, SensorBlock, decode_frame, decode_sensor
+from edge_runtime.mqtt.metadata import read_user_properties
+from edge_runtime.topic_filters import filter_matches
+
+
+class Message(Protocol):
+    """What intake needs of an incoming message."""
+
+    @property
+    def topic(self) -> str:
+        """The topic it came on."""
+        ...
+
+    @property
+    def payload(self) -> bytes:
+        """As it came."""
+        ...
+
+    @property
+    def user_properties(self) -> tuple[tuple[str, str], ...]:
+        """MQTT 5 user properties."""
+        ...
+
+    @property
+    def token(self) -> object | None:
+        """What releases the acknowledgement; None at QoS 0."""
+        ...
+
+
+@dataclass(slots=True)
+class Item:
+    """One input on its way to the worker.
+
+    Attributes
+    ----------
+    id : int
+        Number of the input in this run.
+    source : str
+        Camera or sensor.
+    payload : FramePayload or SensorBlock
+        What came.
+    token : object or None
+        Releases the acknowledgement.
+    arrived_at : float, s
+        Monotonic.
+    tries : int
+        How many workers died of it.
+    """
+
+    id: int
+    source: str
+    payload: FramePayload | SensorBlock
+    token: object | None
+    arrived_at: float
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class PartSeen:
+    """The first word of a part: its frame is in the mailbox."""
+
+    source: str
+    part: str
+    received_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class GivenUp:
+    """An input gives no result; its part must be told, its acknowledgement released."""
+
+    source: str
+    reason: str
+    token: object | None
+    part: str | None
+    received_at: float
+
+
+Notice = PartSeen | GivenUp
+
+
+class Intake:
+    """All sources of the configuration.
+
+    Parameters
+    ----------
+    config : Config
+        Sources, their formats and mailboxes.
+    metrics : Metrics
+        Counts what comes and what is dropped.
+    complaints : Complaints
+        Logs refusals.
+    clock : Clock
+        Both clocks.
+    notify : callable
+        Takes notices for the main loop; thread-safe.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        *,
+        metrics: Metrics,
+        complaints: Complaints,
+        clock: Clock,
+        notify: Callable[[Notice], None],
+    ) -> None:
+        self._worker = config.worker
+        self._metrics = metrics
+        self._complaints = complaints
+        self._clock = clock
+        self._notify = notify
+        self._ids = itertools.count(1)
+        self._sources: dict[str, Camera | Sensor] = {camera.id: camera for camera in config.cameras}
+        self._sources |= {sensor.id: sensor for sensor in config.sensors}
+        self.mailboxes: dict[str, Mailbox[Item]] = {
+            name: Mailbox(name, source.queue.depth, source.queue.overflow) for name, source in self._sources.items()
+        }
+        self._filters = [(pattern, name) for name, source in self._sources.items() for pattern in topics_of(source)]
+        self._find = lru_cache(maxsize=16_384)(self._match)
+
+    def subscriptions(self) -> list[tuple[str, int]]:
+        """Topic filters and their QoS."""
+        return [(pattern, source.qos) for source in self._sources.values() for pattern in topics_of(source)]
+
+    def wants_pause(self) -> bool:
+        """Whether a mailbox that may not drop is full, so that reading from the broker must stop."""
+        return any(mailbox.full for mailbox in self.mailboxes.values())
+
+    def take(self, message: Message) -> bool:
+        """Put a message into its source's mailbox.
+
+        Returns
+        -------
+        known : bool
+            False when no source has this topic; it is counted, and its acknowledgement is the caller's.
+        """
+        name = self._find(message.topic)
+        if name is None:
+            self._metrics.drop("unknown", "unknown_topic")
+            self._complaints.say("receiving", "unknown", "unknown_topic", f"topic={message.topic[:128]!r}")
+            return False
+        source = self._sources[name]
+        self._metrics.received.labels(name).inc()
+        arrival = Arrival(message.topic, self._clock.wall(), message.user_properties)
+        try:
+            payload = self._decode(source, message.payload, arrival)
+        except MessageError as error:
+            self._refuse(source, error, message, arrival)
+            return True
+        part = payload.part if isinstance(payload, FramePayload) else None
+        item = Item(next(self._ids), name, payload, message.token, self._clock.monotonic())
+        if part is not None:
+            self._notify(PartSeen(name, part, arrival.arrived_at))
+        dropped = self.mailboxes[name].put(item)
+        if dropped is not None:
+            reason = "overtaken" if dropped is not item else "mailbox_full"
+            self._metrics.drop(name, reason)
+            self._notify(give_up(dropped, reason))
+        return True
+
+    def _decode(self, source: Camera | Sensor, payload: bytes, arrival: Arrival) -> FramePayload | SensorBlock:
+        if isinstance(source, Camera):
+            limits = self._worker
+            return decode_frame(payload, source, arrival, max_bytes=limits.max_frame_bytes, max_px=limits.max_frame_px)
+        block = decode_sensor(payload, source, arrival)
+        self._metrics.values.labels(source.id).inc(block.values.size)
+        return block
+
+    def _refuse(self, source: Camera | Sensor, error: MessageError, message: Message, arrival: Arrival) -> None:
+        """Count a message that is not what its source declares, and tell the part that was to be seen."""
+        self._metrics.drop(source.id, error.reason)
+        self._complaints.say("receiving", source.id, error.reason, str(error))
+        part = None
+        if isinstance(source, Camera) and source.part == "metadata":
+            try:
+                part = read_user_properties(message.user_properties).part
+            except MessageError:
+                part = None
+        if part is not None:
+            self._notify(PartSeen(source.id, part, arrival.arrived_at))
+        self._notify(GivenUp(source.id, error.reason, message.token, part, arrival.arrived_at))
+
+    def _match(self, topic: str) -> str | None:
+        return next((name for pattern, name in self._filters if filter_matches(pattern, topic)), None)
+
+
+def topics_of(source: Camera | Sensor) -> Iterable[str]:
+    """Give the topic filters of a source."""
+    return (source.topic,) if isinstance(source, Camera) else source.topics
+
+
+def give_up(item: Item, reason: str) -> GivenUp:
+    """Say that an item gives no result."""
+    part = item.payload.part if isinstance(item.payload, FramePayload) else None
+    return GivenUp(item.source, reason, item.token, part, item.payload.arrived_at)

@@ -1,0 +1,98 @@
+"""Which bundle each pipeline runs, read and verified once; a bundle that is refused leaves the others running."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.bundle.manifest import ImagePreprocessing
+from edge_runtime.bundle.reader import Bundle
+from edge_runtime.bundle.store import BundleStore, Triple
+from edge_runtime.config import Config, Pipeline
+from edge_runtime.daemon import protocol
+from edge_runtime.daemon.telling import ModelFacts
+from edge_runtime.errors import BundleCompatibilityError, EdgeRuntimeError
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineModel:
+    """A pipeline with its verified bundle."""
+
+    pipeline: Pipeline
+    bundle: Bundle
+    facts: ModelFacts
+    plan: protocol.PipelinePlan
+
+
+def load_models(config: Config, store: BundleStore) -> tuple[dict[str, PipelineModel], dict[str, str]]:
+    """Read the active bundle of every pipeline.
+
+    Parameters
+    ----------
+    config : Config
+        The pipelines and their sources.
+    store : BundleStore
+        The gateway's bundles.
+
+    Returns
+    -------
+    models : dict of str to PipelineModel
+        By pipeline.
+    refused : dict of str to str
+        By pipeline, why it has none.
+    """
+    models: dict[str, PipelineModel] = {}
+    refused: dict[str, str] = {}
+    for pipeline in config.pipelines:
+        try:
+            models[pipeline.id] = _load(config, pipeline, store)
+        except EdgeRuntimeError as error:
+            refused[pipeline.id] = str(error)
+    return models, refused
+
+
+def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineModel:
+    bundle = store.load(pipeline.bundle)
+    manifest = bundle.manifest
+    takes_images = isinstance(manifest.preprocessing, ImagePreprocessing)
+    if takes_images != (pipeline.kind == "inspection"):
+        takes = "pictures" if takes_images else "sensor windows"
+        raise BundleCompatibilityError(f'"{manifest.name}" takes {takes}; pipeline {pipeline.id} is "{pipeline.kind}"')
+    facts = ModelFacts(manifest.name, manifest.version, bundle.digest, manifest.quantization.precision)
+    sensors = {sensor.id: sensor for sensor in config.sensors}
+    sources = [protocol.SourcePlan(camera) for camera in pipeline.cameras]
+    for name in pipeline.sensors:
+        sensor = sensors[name]
+        channels = tuple((channel.name, channel.unit) for channel in sensor.channels)
+        sources.append(protocol.SourcePlan(name, channels, sensor.rate_hz))
+    recorded = tuple(
+        protocol.Answers(triple.engine, triple.version, triple.instruction_set, pack_arrays(outputs))
+        for triple, outputs in store.exact_sets(manifest, bundle.digest).items()
+    )
+    overrides = {
+        rule.label: (rule.raise_at, rule.clear_at)
+        for rule in pipeline.rules
+        if rule.raise_at is not None or rule.clear_at is not None
+    }
+    plan = protocol.PipelinePlan(pipeline.id, bundle.data, tuple(sources), overrides, recorded)
+    return PipelineModel(pipeline, bundle, facts, plan)
+
+
+def pack_arrays(arrays: Sequence[npt.NDArray[Any]]) -> tuple[tuple[str, tuple[int, ...], bytes], ...]:
+    """Write arrays as messages carry them: dtype, shape, bytes."""
+    return tuple((str(array.dtype), array.shape, np.ascontiguousarray(array).tobytes()) for array in arrays)
+
+
+def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers) -> None:
+    """Keep what a model answered on an engine that nobody recorded before."""
+    outputs = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in answers.outputs]
+    store.record_exact(bundle.digest, Triple(answers.engine, answers.version, answers.instruction_set), outputs)
+
+
+def trusted_pems(store: BundleStore) -> tuple[bytes, ...]:
+    """Give the public keys, for the worker to verify bundles once more."""
+    return tuple(path.read_bytes() for path in sorted(store.trust_folder.glob("*.pem")))
