@@ -5,6 +5,9 @@ Compiled code is cached on disk. Numba looks for a place in this order: the dire
 without a home, has only the first: the launcher of the worker process sets ``NUMBA_CACHE_DIR`` before it starts the
 worker. Where no place is writable the kernels still run and are compiled again at every start.
 
+The cache knows that a function is stale by the date and size of its own file only. So kernels that call each other
+stand in one file, and whoever keeps a cache directory over an upgrade puts the version into its name.
+
 With ``NUMBA_DISABLE_JIT=1``, and on machines for which there is no Numba (32-bit ARM), a kernel is the plain Python
 function: same results, many times slower.
 """

@@ -9,14 +9,14 @@ import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import ImagePreprocessing, TensorSpec
 from edge_runtime.errors import BundleFormatError, PayloadFormatError
-from edge_runtime.kernels import image, quantize
+from edge_runtime.kernels import geometry, image, quantize
 
 Pixels = npt.NDArray[np.uint8]
 
 #: Exact halves go away from zero, as TFLite's reference quantization of float input does; for every engine.
 TIES: Final = "away"
 
-_GEOMETRY: Final = {"stretch": image.stretch, "letterbox": image.letterbox, "crop": image.crop}
+_GEOMETRY: Final = {"stretch": geometry.stretch, "letterbox": geometry.letterbox, "crop": geometry.crop}
 #: For each colour of the model and number of channels of the frame: the frame's channel of each model channel.
 _ORDER: Final[dict[tuple[str, int], tuple[int, ...]]] = {
     ("rgb", 3): (2, 1, 0),
@@ -120,17 +120,17 @@ class ImagePreprocessor:
                 reason="frame_shape",
             )
         height, width = pixels.shape[:2]
-        if max(height, width) > image.MAX_SOURCE_PX:
+        if max(height, width) > geometry.MAX_SIDE_PX:
             raise PayloadFormatError(
-                f"a frame is at most {image.MAX_SOURCE_PX} px high and wide, got {height} x {width}",
+                f"a frame is at most {geometry.MAX_SIDE_PX} px high and wide, got {height} x {width}",
                 reason="frame_shape",
             )
         key = (height, width, n_channels)
         resampler = self._resamplers.pop(key, None)
         if resampler is None:
             resize = self.preprocessing.resize
-            geometry = _GEOMETRY[resize.mode](height, width, resize.height, resize.width)
-            resampler = image.Resampler(geometry, n_channels, resize.interpolation, order)
+            rectangles = _GEOMETRY[resize.mode](height, width, resize.height, resize.width)
+            resampler = image.Resampler(rectangles, n_channels, resize.interpolation, order)
             if len(self._resamplers) >= _MAX_SIZES:
                 self._resamplers.pop(next(iter(self._resamplers)))
         self._resamplers[key] = resampler

@@ -29,7 +29,8 @@ def coded(spec: TensorSpec, values: npt.NDArray[np.float64]) -> Array:
         return values.astype(spec.dtype)
     codes = np.rint(values / spec.quantization.scale[0]) + spec.quantization.zero_point[0]
     limits = np.iinfo(spec.dtype)
-    return np.clip(codes, limits.min, limits.max).astype(spec.dtype)
+    clipped: Array = np.clip(codes, limits.min, limits.max).astype(spec.dtype)
+    return clipped
 
 
 class LinearRuntime:
