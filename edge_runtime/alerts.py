@@ -137,7 +137,7 @@ class AlarmBook:
             step = "cleared"
         elif alarm.active and finding.abnormal:
             alarm = _changed(alarm, count=alarm.count + 1)
-            if now_s - alarm.told_s >= rule.update_every_s:
+            if abs(now_s - alarm.told_s) >= rule.update_every_s:  # a source's clock may be set back
                 step = "updated"
         if finding.abnormal:
             alarm = _changed(alarm, last_s=now_s)
@@ -155,7 +155,7 @@ class AlarmBook:
             Empty when no unacknowledged alarm has this id.
         """
         for key, alarm in self._alarms.items():
-            if alarm.alert_id == alert_id and not alarm.acked:
+            if alarm.alert_id and alarm.alert_id == alert_id and not alarm.acked:
                 acked = _changed(alarm, acked=True, told_s=now_s)
                 self._alarms[key] = acked
                 return [Transition("acked", acked, None)]
@@ -184,7 +184,7 @@ def _count(alarm: Alarm, finding: Finding, rule: AlarmRule) -> Alarm:
         alarm,
         history=history,
         history_n=min(alarm.history_n + 1, rule.m),
-        clear_run=alarm.clear_run + 1 if finding.clearable else 0,
+        clear_run=alarm.clear_run + 1 if finding.clearable and not finding.abnormal else 0,
     )
 
 

@@ -1,0 +1,190 @@
+"""Findings to alarms, step by step."""
+
+from __future__ import annotations
+
+import pytest
+
+from edge_runtime.alerts import Alarm, AlarmBook, AlarmRule
+from edge_runtime.findings import Finding
+
+KEY = "press-3.bearing"
+
+
+def finding(score: float, *, raise_at: float = 0.6, clear_at: float = 0.4) -> Finding:
+    return Finding(
+        "vision.defect", "crack", score, raise_at, clear_at, abnormal=score >= raise_at, clearable=score < clear_at
+    )
+
+
+BAD, BETWEEN, GOOD = finding(0.9), finding(0.5), finding(0.1)
+
+
+class Operator:
+    """Feeds findings a second apart and keeps what was told."""
+
+    def __init__(self, rule: AlarmRule, book: AlarmBook | None = None) -> None:
+        self.rule = rule
+        self.book = book or AlarmBook()
+        self.now_s = 1000.0
+        self.n_fed = 0
+
+    def feed(self, *findings: Finding) -> list[str]:
+        told: list[str] = []
+        for each in findings:
+            self.n_fed += 1
+            self.now_s += 1.0
+            steps = self.book.apply(KEY, each, self.rule, now_s=self.now_s, new_id=f"ID{self.n_fed}")
+            told += [step.event_type for step in steps]
+        return told
+
+
+def test_one_abnormal_finding_raises_with_the_default_rule() -> None:
+    assert Operator(AlarmRule()).feed(BAD) == ["raised"]
+
+
+def test_nothing_is_told_while_findings_are_good() -> None:
+    assert Operator(AlarmRule()).feed(GOOD, BETWEEN, GOOD) == []
+
+
+def test_two_of_three_need_not_follow_each_other() -> None:
+    assert Operator(AlarmRule(n=2, m=3)).feed(BAD, GOOD, BAD) == ["raised"]
+
+
+def test_an_abnormal_finding_that_left_the_last_m_does_not_count() -> None:
+    assert Operator(AlarmRule(n=2, m=3)).feed(BAD, GOOD, GOOD, BAD) == []
+
+
+def test_the_alarm_takes_the_id_of_the_finding_that_raised_it() -> None:
+    operator = Operator(AlarmRule(n=2, m=2))
+    operator.feed(BAD, BAD, BAD)
+    assert operator.book[KEY].alert_id == "ID2"
+
+
+def test_the_alarm_carries_the_severity_of_its_rule() -> None:
+    operator = Operator(AlarmRule(severity="critical", severity_n=950))
+    operator.feed(BAD)
+    assert (operator.book[KEY].severity, operator.book[KEY].severity_n) == ("critical", 950)
+
+
+def test_a_score_between_the_limits_keeps_the_alarm() -> None:
+    assert Operator(AlarmRule(clear_after=2)).feed(BAD, GOOD, BETWEEN, GOOD, BETWEEN) == ["raised"]
+
+
+def test_it_clears_after_a_run_of_clearable_findings() -> None:
+    assert Operator(AlarmRule(clear_after=2)).feed(BAD, GOOD, GOOD) == ["raised", "cleared"]
+
+
+def test_an_abnormal_finding_never_clears_even_where_the_limits_are_crossed() -> None:
+    crossed = Finding("vision.defect", "crack", 0.35, 0.3, 0.4, abnormal=True, clearable=True)
+    assert Operator(AlarmRule(clear_after=1)).feed(crossed, crossed, crossed) == ["raised"]
+
+
+def test_after_clearing_the_count_begins_anew() -> None:
+    operator = Operator(AlarmRule(n=2, m=8, clear_after=1))
+    assert operator.feed(BAD, BAD, GOOD) == ["raised", "cleared"]
+    assert operator.feed(BAD) == []
+
+
+def test_updates_are_told_at_most_as_often_as_the_rule_says() -> None:
+    told = Operator(AlarmRule(update_every_s=10.0)).feed(*[BAD] * 21)
+    assert told == ["raised", "updated", "updated"]
+
+
+def test_updates_go_on_when_the_clock_of_the_source_is_set_back() -> None:
+    operator = Operator(AlarmRule(update_every_s=10.0))
+    operator.feed(BAD)
+    operator.now_s -= 500.0
+    assert operator.feed(BAD) == ["updated"]
+
+
+def test_the_count_is_of_this_occurrence_only() -> None:
+    operator = Operator(AlarmRule(clear_after=1))
+    operator.feed(BAD, BAD, BAD, GOOD, BAD, BAD)
+    assert operator.book[KEY].count == 2
+
+
+def test_first_and_last_time_are_those_of_abnormal_findings() -> None:
+    operator = Operator(AlarmRule(clear_after=9))
+    operator.feed(BAD, BAD, GOOD, GOOD)
+    assert (operator.book[KEY].first_s, operator.book[KEY].last_s) == (1001.0, 1002.0)
+
+
+def test_a_latched_alarm_stays_until_it_is_acknowledged() -> None:
+    operator = Operator(AlarmRule(clear_after=1, latch=True))
+    assert operator.feed(BAD, GOOD, GOOD, GOOD) == ["raised"]
+    operator.book.acknowledge("ID1", now_s=operator.now_s)
+    assert operator.feed(GOOD) == ["cleared"]
+
+
+def test_an_acknowledged_latched_alarm_stays_while_it_is_abnormal() -> None:
+    operator = Operator(AlarmRule(clear_after=1, latch=True))
+    operator.feed(BAD)
+    operator.book.acknowledge("ID1", now_s=operator.now_s)
+    assert operator.feed(BAD, BETWEEN) == []
+
+
+def test_acknowledging_twice_tells_once() -> None:
+    operator = Operator(AlarmRule())
+    operator.feed(BAD)
+    told = [operator.book.acknowledge("ID1", now_s=2000.0) for _ in range(2)]
+    assert [[step.event_type for step in steps] for steps in told] == [["acked"], []]
+
+
+def test_an_unknown_id_acknowledges_nothing() -> None:
+    operator = Operator(AlarmRule())
+    operator.feed(BAD)
+    assert operator.book.acknowledge("ID9", now_s=2000.0) == []
+
+
+def test_an_empty_id_does_not_acknowledge_an_alarm_that_never_was() -> None:
+    operator = Operator(AlarmRule())
+    operator.feed(GOOD)
+    assert operator.book.acknowledge("", now_s=2000.0) == []
+
+
+def test_a_cleared_alarm_can_still_be_acknowledged() -> None:
+    operator = Operator(AlarmRule(clear_after=1))
+    operator.feed(BAD, GOOD)
+    (step,) = operator.book.acknowledge("ID1", now_s=2000.0)
+    assert (step.alarm.active, step.alarm.acked, step.finding) == (False, True, None)
+
+
+def test_a_new_occurrence_needs_a_new_acknowledgement() -> None:
+    operator = Operator(AlarmRule(clear_after=1))
+    operator.feed(BAD)
+    operator.book.acknowledge("ID1", now_s=2000.0)
+    operator.feed(GOOD, BAD)
+    assert not operator.book[KEY].acked
+
+
+@pytest.mark.parametrize(
+    ("findings", "acknowledged", "expected"),
+    [
+        ([GOOD], False, 0),
+        ([BAD], False, 1),
+        ([BAD], True, 1),
+        ([BAD, GOOD], False, 1),
+        ([BAD, GOOD], True, 0),
+    ],
+    ids=["never raised", "active", "active and acked", "cleared", "cleared and acked"],
+)
+def test_what_stands_is_active_or_unacknowledged(findings: list[Finding], acknowledged: bool, expected: int) -> None:
+    operator = Operator(AlarmRule(clear_after=1))
+    operator.feed(*findings)
+    if acknowledged:
+        operator.book.acknowledge("ID1", now_s=2000.0)
+    assert len(operator.book.standing()) == expected
+
+
+def test_keys_are_counted_apart() -> None:
+    book = AlarmBook()
+    rule = AlarmRule(n=2, m=2)
+    assert book.apply("a", BAD, rule, now_s=1.0, new_id="A") == []
+    assert book.apply("b", BAD, rule, now_s=2.0, new_id="B") == []
+    assert "a" in book
+    assert "c" not in book
+
+
+def test_a_shorter_m_forgets_what_lies_before_it() -> None:
+    book = AlarmBook({KEY: Alarm(key=KEY, history=0b1111_0000, history_n=8)})
+    assert Operator(AlarmRule(n=2, m=2), book).feed(BAD) == []
