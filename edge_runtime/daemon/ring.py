@@ -1,15 +1,20 @@
 """Shared memory between supervisor and worker: payload bytes cross without a copy through a pipe.
 
 The supervisor owns the slots: it fills one, names it in a message, and takes it back when the worker has answered or
-died. The worker maps the memory read-only and can therefore not disturb inputs that are to be tried again.
+died. The memory is sealed: whoever inherits it can map it for reading only, so that a worker that was taken over can
+neither disturb inputs that are to be tried again nor cut the memory from under the supervisor.
 """
 
 from __future__ import annotations
 
+import fcntl
 import mmap
 import os
+from contextlib import suppress
 
 from edge_runtime.errors import PayloadSizeError
+
+_F_SEAL_FUTURE_WRITE = 0x10  # linux/fcntl.h; the standard library lacks it
 
 
 class Ring:
@@ -28,9 +33,12 @@ class Ring:
     def __init__(self, n_slots: int, slot_bytes: int) -> None:
         self.slot_bytes = -(-slot_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         self.n_slots = n_slots
-        self.fd = os.memfd_create("edge-ring", os.MFD_CLOEXEC)
+        self.fd = os.memfd_create("edge-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         os.ftruncate(self.fd, self.slot_bytes * n_slots)
         self._map = mmap.mmap(self.fd, self.slot_bytes * n_slots)
+        with suppress(OSError):  # Linux before 5.1 cannot keep the one mapping that is there
+            fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
+        fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)
         self._free = list(range(n_slots - 1, -1, -1))
 
     @property
