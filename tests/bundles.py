@@ -84,7 +84,7 @@ def sign_tiny(model: TinyModel, *, key: Ed25519PrivateKey = SIGNER, **changes: A
 def trusting_store(root: Path, **arguments: Any) -> BundleStore:
     """Give an empty store that trusts the tests' signer."""
     store = BundleStore(root, **arguments)
-    store.add_trust(TRUSTED_PEM)
+    store.trust.add(TRUSTED_PEM)
     return store
 
 

@@ -20,6 +20,8 @@ from edge_runtime.bundle.manifest import (
 UNLISTED = ("manifest.json", "signature")
 _MEMBER = re.compile(r"(aux/)?[a-z0-9][a-z0-9_.-]{0,63}")
 _MAX_ELEMENTS = 1 << 26
+#: One value for two labels is the probability of the second.
+_BINARY = (1, 2)
 _COLOURS = {"rgb": 3, "bgr": 3, "gray": 1}
 
 
@@ -197,10 +199,13 @@ def _decision(manifest: Manifest) -> Iterator[str]:
 
 
 def _classification(manifest: Manifest, known: set[str]) -> Iterator[str]:
-    """One output per label; thresholds name labels."""
+    """One output per label, or one for two labels; every label but the normal ones has a threshold."""
     shape = manifest.outputs[0].shape
-    if not shape or shape[-1] != len(manifest.labels):
+    if math.prod(shape) != len(manifest.labels) and (math.prod(shape), len(manifest.labels)) != _BINARY:
         yield f"$.labels: {len(manifest.labels)} labels for an output of shape {tuple(shape)}"
+    missing = known - set(manifest.decision.normal) - set(manifest.decision.thresholds)
+    if missing:
+        yield f"$.decision.thresholds: {sorted(missing)} have none; every label but the normal ones needs one"
     unknown = set(manifest.decision.thresholds) - known
     if unknown:
         yield f"$.decision.thresholds: {sorted(unknown)} are not labels"

@@ -88,11 +88,11 @@ def unpack_golden(data: bytes, manifest: Manifest) -> GoldenVectors:
     arrays = unpack_arrays(data, limits)
     n_samples = manifest.golden.n_samples
     inputs = tuple(
-        _take(arrays, f"input_{index}", spec.dtype, (n_samples, *spec.shape[1:]))
+        _take(arrays, f"input_{index}", spec.dtype, (n_samples, *sample_shape(spec)))
         for index, spec in enumerate(manifest.inputs)
     )
     references = tuple(
-        _take(arrays, f"float_{index}", "float32", (n_samples, *spec.shape[1:]))
+        _take(arrays, f"float_{index}", "float32", (n_samples, *sample_shape(spec)))
         for index, spec in enumerate(manifest.outputs)
     )
     outputs = {
@@ -131,8 +131,25 @@ def take_outputs(
         If one is missing, not finite, or has another dtype or shape.
     """
     return tuple(
-        _take(arrays, f"{prefix}{index}", spec.dtype, (n_samples, *spec.shape[1:])) for index, spec in enumerate(specs)
+        _take(arrays, f"{prefix}{index}", spec.dtype, (n_samples, *sample_shape(spec)))
+        for index, spec in enumerate(specs)
     )
+
+
+def sample_shape(spec: TensorSpec) -> tuple[int, ...]:
+    """Give the shape of one sample: that of the tensor without its batch axis of 1, where it has one.
+
+    Parameters
+    ----------
+    spec : TensorSpec
+        The tensor.
+
+    Returns
+    -------
+    shape : tuple of int
+        What follows axis 0 in an array of samples.
+    """
+    return tuple(spec.shape[1:] if spec.shape[:1] == (1,) else spec.shape)
 
 
 def _take(arrays: dict[str, Array], name: str, dtype: str, shape: tuple[int, ...]) -> Array:

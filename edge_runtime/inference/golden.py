@@ -9,9 +9,9 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle.golden import GoldenVectors
+from edge_runtime.bundle.golden import GoldenVectors, sample_shape
 from edge_runtime.bundle.manifest import Manifest, TensorSpec
-from edge_runtime.bundle.store import Triple
+from edge_runtime.bundle.recorded import Triple
 from edge_runtime.errors import BundleCompatibilityError, TensorMismatchError
 from edge_runtime.inference.interface import Array, EngineIdentity, Runtime
 
@@ -79,13 +79,13 @@ def run_samples(runtime: Runtime, inputs: Sequence[Array]) -> tuple[Array, ...]:
     _require_samples(specs, inputs)
     n_samples = len(inputs[0])
     answers = [
-        runtime.run([array[index].reshape(spec.shape) for spec, array in zip(specs, inputs, strict=True)])
+        runtime.run([array[index : index + 1].reshape(spec.shape) for spec, array in zip(specs, inputs, strict=True)])
         for index in range(n_samples)
     ]
     outputs = []
     for position, spec in enumerate(runtime.interface.outputs):
         stacked = np.stack([answer[position] for answer in answers])
-        outputs.append(stacked.reshape((n_samples, *spec.shape[1:])))
+        outputs.append(stacked.reshape((n_samples, *sample_shape(spec))))
     return tuple(outputs)
 
 
@@ -144,19 +144,25 @@ def decisions(manifest: Manifest, outputs: Sequence[Array]) -> npt.NDArray[np.in
     Returns
     -------
     decisions : int64, shape (n_samples, n_decisions)
-        Classification by one label: its index. By independent labels: 1 per label at or above its threshold.
+        Classification: 1 per label at or above its threshold, then the index of the most probable label.
         Regression and anomaly: 1 on the fault side of each threshold. Other tasks have none: (n_samples, 0).
+
+    Notes
+    -----
+    ``inference.decision`` decides the same for one frame or window, on kernels that the supervisor must not load; a
+    test holds the two together.
     """
     scores = _real(manifest.outputs[0], outputs[0]).reshape(len(outputs[0]), -1)
     decision = manifest.decision
-    if manifest.task == "classification" and decision.activation != "sigmoid":
-        return scores.argmax(axis=1).astype(np.int64)[:, np.newaxis]
     if manifest.task == "classification":
-        raise_at = np.array([_raise_at(manifest, label) for label in manifest.labels])
-        raised: npt.NDArray[np.bool_] = 1.0 / (1.0 + np.exp(-scores)) >= raise_at
-        return raised.astype(np.int64)
+        probabilities = _probabilities(manifest, scores)
+        raised: npt.NDArray[np.bool_] = probabilities >= np.array(
+            [_raise_at(manifest, each) for each in manifest.labels]
+        )
+        best = probabilities.argmax(axis=1)[:, np.newaxis]
+        return np.hstack([raised, best]).astype(np.int64)
     if manifest.task in {"regression", "anomaly"} and decision.thresholds:
-        values = scores[:, :1] * decision.output_scale + decision.output_offset
+        values = scores[:, -1:] * decision.output_scale + decision.output_offset
         levels = np.array([threshold.raise_at for threshold in decision.thresholds.values()])
         sides: npt.NDArray[np.bool_] = values >= levels if decision.direction == "above" else values <= levels
         return sides.astype(np.int64)
@@ -168,15 +174,28 @@ def _require_samples(specs: Sequence[TensorSpec], inputs: Sequence[Array]) -> No
     if len(specs) != len(inputs):
         raise TensorMismatchError(f"the model takes {len(specs)} inputs, got {len(inputs)}")
     for spec, array in zip(specs, inputs, strict=True):
-        if array.dtype != np.dtype(spec.dtype) or array.shape[1:] != spec.shape[1:]:
-            wanted = f"samples of {spec.dtype} {tuple(spec.shape[1:])}"
+        if array.dtype != np.dtype(spec.dtype) or array.shape[1:] != sample_shape(spec):
+            wanted = f"samples of {spec.dtype} {sample_shape(spec)}"
             raise TensorMismatchError(f'input "{spec.name}": expected {wanted}, got {array.dtype} {array.shape}')
 
 
 def _raise_at(manifest: Manifest, label: str) -> float:
-    """Give a label's threshold, one half where there is none."""
+    """Give a label's threshold; a normal label has none and is never raised."""
     threshold = manifest.decision.thresholds.get(label)
-    return 0.5 if threshold is None else threshold.raise_at
+    return np.inf if threshold is None else threshold.raise_at
+
+
+def _probabilities(manifest: Manifest, scores: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Give one probability per label and sample."""
+    if manifest.decision.activation == "softmax":
+        powers = np.exp(scores - scores.max(axis=1, keepdims=True))
+        scores = powers / powers.sum(axis=1, keepdims=True)
+    elif manifest.decision.activation == "sigmoid":
+        shrunk = np.exp(-np.abs(scores))  # of nothing positive: it cannot overflow
+        scores = np.where(scores >= 0, 1.0, shrunk) / (1.0 + shrunk)
+    if scores.shape[1] == 1:
+        return np.hstack([1.0 - scores, scores])
+    return scores
 
 
 def _judge_other_triple(

@@ -79,7 +79,7 @@ def install_bundle(
     HostEnvironmentError
         If the disk or the system refuses.
     """
-    bundle = read_bundle(data, store.trusted())
+    bundle = read_bundle(data, store.trust.keys())
     store.require_release(bundle, by_hand=by_hand)
     report = _probe(bundle, store, engine, limits)
     replaced = store.active(bundle.manifest.name)
@@ -176,7 +176,7 @@ def recorded_sets(bundle: Bundle, store: BundleStore) -> dict[EngineIdentity, tu
     """
     return {
         EngineIdentity(triple.engine, triple.version, triple.instruction_set): outputs
-        for triple, outputs in store.exact_sets(bundle.manifest, bundle.digest).items()
+        for triple, outputs in store.recorded.read(bundle.manifest, bundle.digest).items()
     }
 
 
@@ -188,4 +188,4 @@ def _probe(bundle: Bundle, store: BundleStore, engine: str | None, limits: Probe
 def _record(bundle: Bundle, store: BundleStore, report: ProbeReport) -> None:
     """Record the answers of a triple that nobody recorded before."""
     if report.verdict.rule == "tolerated":
-        store.record_exact(bundle.digest, triple_of(report.probe.identity), report.probe.outputs)
+        store.recorded.record(bundle.digest, triple_of(report.probe.identity), report.probe.outputs)

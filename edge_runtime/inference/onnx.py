@@ -55,12 +55,12 @@ class OnnxRuntime:
         except self._errors as error:
             raise ModelLoadError(f"{ONNXRUNTIME} refuses the model: {_first_line(error)}") from error
         self._interface = ModelInterface(
-            inputs=tuple(_spec("input", node) for node in session.get_inputs()),
-            outputs=tuple(_spec("output", node) for node in session.get_outputs()),
+            inputs=tuple(_spec("input", index, node) for index, node in enumerate(session.get_inputs())),
+            outputs=tuple(_spec("output", index, node) for index, node in enumerate(session.get_outputs())),
         )
         self._expected = [(np.dtype(spec.dtype), tuple(spec.shape)) for spec in self._interface.inputs]
-        self._input_names = [spec.name for spec in self._interface.inputs]
-        self._output_names = [spec.name for spec in self._interface.outputs]
+        self._input_names = [node.name for node in session.get_inputs()]
+        self._output_names = [node.name for node in session.get_outputs()]
         self._float_outputs = [spec.dtype == "float32" for spec in self._interface.outputs]
         self._session = session
 
@@ -137,10 +137,10 @@ def _options(library: Any, threads: int) -> Any:  # noqa: ANN401 - the library h
     return options
 
 
-def _spec(role: str, node: Any) -> TensorSpec:  # noqa: ANN401 - the library has no types
+def _spec(role: str, index: int, node: Any) -> TensorSpec:  # noqa: ANN401 - the library has no types
     """Read a TensorSpec from a session's node."""
     shape = tuple(size if isinstance(size, int) and size >= 0 else 1 for size in node.shape)
-    return spec_of(role, node.name, _DTYPES.get(node.type, node.type), shape)
+    return spec_of(role, index, node.name, _DTYPES.get(node.type, node.type), shape)
 
 
 def _first_line(error: BaseException) -> str:

@@ -20,6 +20,8 @@ Format = Literal["tflite", "onnx"]
 
 #: Engines of each format, the preferred one first.
 ENGINES: dict[Format, tuple[str, ...]] = {"tflite": (LITERT, TFLITE_RUNTIME), "onnx": (ONNXRUNTIME,)}
+#: The smallest model of each format.
+SMALLEST: dict[Format, bytes] = {"tflite": TFLITE, "onnx": ONNX}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,7 @@ def engine_status(engine: str) -> EngineStatus:
     """
     model_format = format_of_engine(engine)
     try:
-        runtime = _build(engine, ONNX if model_format == "onnx" else TFLITE, threads=1)
+        runtime = _build(engine, SMALLEST[model_format], threads=1)
         (output,) = runtime.run([np.array([-2.0], np.float32)])
         if output.tolist() != [2.0]:
             raise InvocationError(f"|-2| came out as {output.tolist()}")

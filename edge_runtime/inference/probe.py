@@ -34,7 +34,7 @@ from edge_runtime.inference.probe_messages import Measured, ProbeAnswer, ProbeCa
 from edge_runtime.inference.quiet import without_chatter
 
 _MODULE = "edge_runtime.inference.probe_child"
-_LAST_WORDS_BYTES = 400
+_LAST_WORDS = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -303,7 +303,8 @@ def _death(status: int | None, said: bytes, limits: ProbeLimits) -> InferenceErr
     """Say how the child ended, in which stage, and what it said last."""
     lines = without_chatter(said).decode(errors="replace").splitlines()
     stages = [line.removeprefix("stage=") for line in lines if line.startswith("stage=")]
-    words = " ".join(line.strip() for line in lines if not line.startswith("stage="))[-_LAST_WORDS_BYTES:]
+    spoken = [line.strip() for line in lines if line.strip() and not line.startswith("stage=")]
+    words = spoken[-1][-_LAST_WORDS:] if spoken else ""
     stage = stages[-1] if stages else "start"
     doing = {"start": "before the model was loaded", "load": "while the model was loaded"}.get(
         stage, f"while the model ran ({stage})"

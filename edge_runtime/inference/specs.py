@@ -11,11 +11,13 @@ from edge_runtime.bundle.manifest import Dtype, Quantization, TensorSpec
 from edge_runtime.errors import InvocationError, ModelLoadError
 from edge_runtime.inference.interface import Array
 
+#: Converters write names of thousands of characters; this many are kept.
+MAX_NAME = 256
 _DTYPES: dict[str, Dtype] = {dtype: dtype for dtype in typing.get_args(Dtype)}
 
 
 def spec_of(
-    role: str, name: str, dtype: str, shape: tuple[int, ...], quantization: Quantization | None = None
+    role: str, index: int, name: str, dtype: str, shape: tuple[int, ...], quantization: Quantization | None = None
 ) -> TensorSpec:
     """Describe a tensor of a foreign model.
 
@@ -23,8 +25,10 @@ def spec_of(
     ----------
     role : {"input", "output"}
         For the message.
+    index : int
+        Its position, which stands in for a name that is empty and marks one that is cut.
     name : str
-        The tensor's name.
+        The tensor's name, of any length.
     dtype : str
         NumPy's name of the element type.
     shape : tuple of int
@@ -42,6 +46,9 @@ def spec_of(
     ModelLoadError
         If the dtype is none that this runtime carries, or an axis is empty.
     """
+    if len(name) > MAX_NAME:
+        name = f"{name[: MAX_NAME - 8]}~{index}"
+    name = name or f"{role}_{index}"
     known = _DTYPES.get(dtype)
     if known is None:
         raise ModelLoadError(f'{role} "{name}" is {dtype}; this runtime carries {", ".join(_DTYPES)}')

@@ -59,8 +59,8 @@ class TfliteRuntime:
         inputs = interpreter.get_input_details()
         outputs = interpreter.get_output_details()
         self._interface = ModelInterface(
-            inputs=tuple(_spec("input", details) for details in inputs),
-            outputs=tuple(_spec("output", details) for details in outputs),
+            inputs=tuple(_spec("input", *each) for each in enumerate(inputs)),
+            outputs=tuple(_spec("output", *each) for each in enumerate(outputs)),
         )
         self._expected = [(np.dtype(spec.dtype), tuple(spec.shape)) for spec in self._interface.inputs]
         self._input_indices = [details["index"] for details in inputs]
@@ -132,7 +132,7 @@ def _library(engine: str) -> tuple[Any, EngineIdentity]:
     return module.Interpreter, EngineIdentity(engine, version, current_instruction_set())
 
 
-def _spec(role: str, details: Mapping[str, Any]) -> TensorSpec:
+def _spec(role: str, index: int, details: Mapping[str, Any]) -> TensorSpec:
     """Read a TensorSpec from the interpreter's details."""
     facts = details["quantization_parameters"]
     scales = tuple(float(scale) for scale in facts["scales"])
@@ -142,7 +142,7 @@ def _spec(role: str, details: Mapping[str, Any]) -> TensorSpec:
         axis = int(facts["quantized_dimension"]) if len(scales) > 1 else None
         quantization = Quantization(scale=scales, zero_point=zero_points, axis=axis)
     shape = tuple(int(size) for size in details["shape"])
-    return spec_of(role, str(details["name"]), np.dtype(details["dtype"]).name, shape, quantization)
+    return spec_of(role, index, str(details["name"]), np.dtype(details["dtype"]).name, shape, quantization)
 
 
 def _first_line(error: BaseException) -> str:
