@@ -48,7 +48,7 @@ def candidates(frames: Sequence[npt.NDArray[np.uint8]]) -> list[Candidate]:
 
     def one_pass(i: int) -> npt.NDArray[Any]:
         preprocessor.fill_into(frames[i], out)
-        return out[0]
+        return np.asarray(out[0])
 
     def with_float(i: int) -> npt.NDArray[Any]:
         rgb = cv2.cvtColor(cv2.resize(frames[i], (SIZE, SIZE), interpolation=cv2.INTER_LINEAR), cv2.COLOR_BGR2RGB)
