@@ -15,7 +15,7 @@ import msgspec
 from edge_runtime import __version__
 from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.memory import proportional_bytes
-from edge_runtime.daemon.telling import ModelFacts
+from edge_runtime.daemon.telling import Gateway, ModelFacts
 from edge_runtime.messages import SCHEMA_IDS, Birth, Health, MetricValue, ModelInstalled, PipeStatus
 
 _DISK_LOW_MB = 100.0
@@ -35,17 +35,12 @@ def versions() -> dict[str, str]:
 
 
 def birth(
-    gateway: str,
-    boot_id: str,
-    config_sha256: str,
-    models: Mapping[str, ModelFacts],
-    pipelines: Iterable[str],
-    now_s: float,
+    gateway_id: str, gateway: Gateway, models: Mapping[str, ModelFacts], pipelines: Iterable[str], now_s: float
 ) -> Birth:
     """Say what started."""
     return Birth(
-        gateway=gateway,
-        boot_id=boot_id,
+        gateway=gateway_id,
+        boot_id=gateway.boot_id,
         timestamp_ms=round(now_s * 1000),
         clock=clock_quality(now_s),
         versions=versions(),

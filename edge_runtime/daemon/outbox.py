@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -36,6 +36,7 @@ CREATE TABLE IF NOT EXISTS event (
 );
 CREATE INDEX IF NOT EXISTS event_unsent ON event (priority, id) WHERE acked_ms IS NULL;
 CREATE INDEX IF NOT EXISTS event_sequence ON event (boot_id, series, seq);
+CREATE INDEX IF NOT EXISTS event_series ON event (series, id);
 CREATE INDEX IF NOT EXISTS event_done ON event (acked_ms) WHERE acked_ms IS NOT NULL;
 CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL);
 """
@@ -135,10 +136,10 @@ class Outbox:
         self._retention_s = retention_s
         try:
             self._database = _open(path)
+            self._bytes = self._scalar("SELECT coalesce(sum(length(payload)), 0) FROM event")
+            self._unsent = self._scalar("SELECT count(*) FROM event WHERE acked_ms IS NULL")
         except sqlite3.Error as error:
             raise HostEnvironmentError(f"{path}: the outbox cannot be opened: {error}") from error
-        self._bytes = self._scalar("SELECT coalesce(sum(length(payload)), 0) FROM event")
-        self._unsent = self._scalar("SELECT count(*) FROM event WHERE acked_ms IS NULL")
 
     def commit(self, events: Sequence[Outgoing], state: Mapping[str, bytes | None]) -> None:
         """Make events and the state that goes with them durable in one transaction.
@@ -158,19 +159,15 @@ class Outbox:
             If the disk is full or the file unreadable; nothing of the batch is stored then.
         """
         now_ms = round(self._clock() * 1000)
-        try:
-            with self._database:
-                added = self._insert(events, now_ms)
-                self._database.executemany(
-                    "INSERT INTO state (key, value) VALUES (?, ?)"
-                    " ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                    [(key, value) for key, value in state.items() if value is not None],
-                )
-                self._database.executemany(
-                    "DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None]
-                )
-        except sqlite3.Error as error:
-            raise HostEnvironmentError(f"the outbox cannot store {len(events)} events: {error}") from error
+        with self._transaction(f"store {len(events)} events"):
+            added = self._insert(events, now_ms)
+            self._database.executemany(
+                "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+                [(key, value) for key, value in state.items() if value is not None],
+            )
+            self._database.executemany(
+                "DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None]
+            )
         for event in added:
             self._bytes += len(event.payload)
             self._unsent += 1
@@ -216,14 +213,22 @@ class Outbox:
         return [event for event in found if event.id not in skipped][:limit]
 
     def mark_acknowledged(self, ids: Iterable[int]) -> None:
-        """Remember that the broker has these events; they stay for the retention window."""
+        """Remember that the broker has these events; they stay for the retention window.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk refuses; none of them is marked then.
+        """
         now_ms = round(self._clock() * 1000)
-        with self._database:
+        marked = 0
+        with self._transaction("mark events as sent"):
             for event_id in ids:
                 cursor = self._database.execute(
                     "UPDATE event SET acked_ms = ? WHERE id = ? AND acked_ms IS NULL", (now_ms, event_id)
                 )
-                self._unsent -= cursor.rowcount
+                marked += cursor.rowcount
+        self._unsent -= marked
 
     def resend(self, boot_id: str, series: str, from_seq: int) -> int:
         """Put acknowledged events of a series back into the queue, from a sequence number on.
@@ -232,8 +237,13 @@ class Outbox:
         -------
         count : int
             How many will be sent again; they are marked as replayed.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk refuses; none is sent again then.
         """
-        with self._database:
+        with self._transaction("resend events"):
             cursor = self._database.execute(
                 "UPDATE event SET acked_ms = NULL, replayed = 1"
                 " WHERE boot_id = ? AND series = ? AND seq >= ? AND acked_ms IS NOT NULL",
@@ -249,9 +259,14 @@ class Outbox:
         -------
         count : int
             How many events were deleted. Unsent events are never among them.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk refuses; nothing is deleted then.
         """
         limit_ms = round((self._clock() - self._retention_s) * 1000)
-        with self._database:
+        with self._transaction("delete old events"):
             doomed = self._database.execute(
                 "SELECT id, length(payload) FROM event WHERE acked_ms IS NOT NULL AND acked_ms < ?", (limit_ms,)
             ).fetchall()
@@ -273,7 +288,9 @@ class Outbox:
     @property
     def full(self) -> bool:
         """Whether unsent events alone exceed the byte bound, so that inputs must wait."""
-        return self._bytes > self._max_bytes and self.purge() == 0 and self._bytes > self._max_bytes
+        if self._bytes > self._max_bytes:
+            self.purge()
+        return self._bytes > self._max_bytes
 
     @property
     def depth(self) -> int:
@@ -291,6 +308,14 @@ class Outbox:
             "SELECT coalesce(max(seq), 0) FROM event WHERE boot_id = ? AND series = ?", (self._boot_id, series)
         )
 
+    def latest(self, series: str, limit: int) -> list[bytes]:
+        """Give the payloads of the last events of a series, of any run, the oldest first."""
+        rows = self._database.execute(
+            "SELECT payload FROM (SELECT id, payload FROM event WHERE series = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
+            (series, limit),
+        )
+        return [row[0] for row in rows]
+
     def load_state(self, prefix: str) -> dict[str, bytes]:
         """Every stored state whose key begins with ``prefix``."""
         rows = self._database.execute("SELECT key, value FROM state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
@@ -302,6 +327,15 @@ class Outbox:
             self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._database.close()
 
+    @contextmanager
+    def _transaction(self, purpose: str) -> Iterator[None]:
+        """Commit what the block writes, or nothing of it."""
+        try:
+            with self._database:
+                yield
+        except sqlite3.Error as error:
+            raise HostEnvironmentError(f"the outbox cannot {purpose}: {error}") from error
+
     def _scalar(self, query: str, values: tuple[object, ...] = ()) -> int:
         return int(self._database.execute(query, values).fetchone()[0])
 
@@ -309,9 +343,6 @@ class Outbox:
 def _open(path: Path) -> sqlite3.Connection:
     """Open or create the database and bring it to the present schema."""
     database = sqlite3.connect(path, timeout=5.0)
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=FULL")
-    database.execute("PRAGMA journal_size_limit=16777216")
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
         database.close()
@@ -319,6 +350,9 @@ def _open(path: Path) -> sqlite3.Connection:
             f"{path}: written by a newer release (outbox schema {version}, this one knows {SCHEMA_VERSION});"
             " upgrade edge-runtime or move the file aside"
         )
+    database.execute("PRAGMA journal_mode=WAL")
+    database.execute("PRAGMA synchronous=FULL")
+    database.execute("PRAGMA journal_size_limit=16777216")
     database.executescript(_CREATE)
     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
     return database

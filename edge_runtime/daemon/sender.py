@@ -16,6 +16,7 @@ Publish = Callable[[str, bytes, bool], int | None]
 _MARK_EVERY_S = 0.1
 _MARK_BATCH = 64
 _BURST_S = 0.25
+_PAUSE_S = 1.0
 
 
 class Sender:
@@ -48,6 +49,7 @@ class Sender:
         self._acknowledged: list[int] = []
         self._mark_at = 0.0
         self._connected_ms = 0
+        self._pause_until = 0.0
 
     def connected(self) -> None:
         """Start again: what the broker did not acknowledge is sent once more, with the same event id."""
@@ -66,6 +68,11 @@ class Sender:
         self._acknowledged.append(stored)
         return True
 
+    def failed(self, ticket: int) -> None:
+        """Note that the broker did not take a message; it is tried again after a pause."""
+        if self._tickets.pop(ticket, None) is not None:
+            self._pause_until = self._clock.monotonic() + _PAUSE_S
+
     def pump(self) -> int:
         """Hand over what may go now, and write down what arrived.
 
@@ -76,6 +83,8 @@ class Sender:
         """
         now = self._clock.monotonic()
         self._mark(now)
+        if now < self._pause_until:
+            return 0
         room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
         if room <= 0 or self._outbox.depth <= len(self._tickets) + len(self._acknowledged):
             return 0
@@ -94,7 +103,7 @@ class Sender:
         due = max(0.0, self._mark_at - now) if self._acknowledged else None
         waiting = self._outbox.depth - len(self._tickets) - len(self._acknowledged)
         if waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
-            refill = max(0.0, (1.0 - self._allow(now)) / self._rate)
+            refill = max(0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now)
             due = refill if due is None else min(due, refill)
         return due
 

@@ -33,6 +33,10 @@ class ModelFacts:
     precision: Precision
     engine: str = ""
 
+    def with_engine(self, engine: str) -> ModelFacts:
+        """Give the same with an engine."""
+        return ModelFacts(self.name, self.version, self.sha256, self.precision, engine)
+
 
 @dataclass(frozen=True, slots=True)
 class Occasion:
@@ -206,9 +210,9 @@ def tell_verdict(
         ingest_ms=_ms(decided.opened_at),
         latency_ms=round(decided.waited_s * 1e3, 3),
         clock=stamp.clock,
-        model=model.name,
-        model_version=model.version,
-        model_sha256=model.sha256,
+        model=model.name or None,
+        model_version=model.version or None,
+        model_sha256=model.sha256 or None,
     )
 
 

@@ -1,0 +1,324 @@
+"""Inputs to the worker and its answers to the desk: every input ends exactly once, whatever happens to the worker."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+
+import numpy as np
+
+from edge_runtime.config import Config
+from edge_runtime.daemon import protocol
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.complaints import Complaints
+from edge_runtime.daemon.desk import Desk
+from edge_runtime.daemon.intake import Item
+from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.mailbox import Mailbox, Rotation
+from edge_runtime.daemon.metrics import Metrics
+from edge_runtime.daemon.models import PipelineModel
+from edge_runtime.daemon.ring import Ring
+from edge_runtime.daemon.setaside import SetAside
+from edge_runtime.daemon.telling import ModelFacts, Occasion
+from edge_runtime.mqtt.codec import FramePayload, SensorBlock
+
+_log = logging.getLogger(__name__)
+
+#: Key prefix of window states in the outbox's state table.
+WINDOW = "window/"
+_TRIES = 2
+_IN_FLIGHT = 2
+
+#: Told of every outcome that is not refused: the outcome, the input behind it, and its payload.
+Listener = Callable[[protocol.Outcome, Occasion, FramePayload | SensorBlock], None]
+#: Told of a pipeline's change: its name, status word, reason.
+StatusListener = Callable[[str, str, str], None]
+
+
+class Dispatcher:
+    """Between mailboxes, worker and desk.
+
+    Parameters
+    ----------
+    config : Config
+        Worker limits and pipelines.
+    models : mapping of str to PipelineModel
+        By pipeline; those that were refused are absent.
+    trusted : tuple of bytes
+        Public keys, PEM.
+    mailboxes : mapping of str to Mailbox
+        By source.
+    desk : Desk
+        Takes findings.
+    journal : Journal
+        Takes window states and finished inputs.
+    set_aside : SetAside
+        Keeps inputs that killed workers.
+    metrics, complaints : Metrics, Complaints
+        Count and log.
+    clock : Clock
+        Both clocks.
+    on_outcome, on_status : callable
+        Listeners.
+    """
+
+    def __init__(  # noqa: PLR0913 - the place where the parts of an input's way meet
+        self,
+        config: Config,
+        models: Mapping[str, PipelineModel],
+        trusted: tuple[bytes, ...],
+        mailboxes: Mapping[str, Mailbox[Item]],
+        *,
+        desk: Desk,
+        journal: Journal[object],
+        set_aside: SetAside,
+        metrics: Metrics,
+        complaints: Complaints,
+        clock: Clock,
+        on_outcome: Listener,
+        on_status: StatusListener,
+    ) -> None:
+        self._config = config
+        self._models = dict(models)
+        self._trusted = trusted
+        self._mailboxes = mailboxes
+        self._desk = desk
+        self._journal = journal
+        self._set_aside = set_aside
+        self._metrics = metrics
+        self._complaints = complaints
+        self._clock = clock
+        self._on_outcome = on_outcome
+        self._on_status = on_status
+        self._rotation = Rotation(mailboxes.values())
+        self._cameras = {camera.id for camera in config.cameras}
+        self._columns = {sensor.id: [channel.name for channel in sensor.channels] for sensor in config.sensors}
+        self._facts: dict[str, ModelFacts] = {name: model.facts for name, model in models.items()}
+        self._states: dict[str, bytes] = {}
+        self._with_worker: dict[int, tuple[Item, int]] = {}
+        self._building = ""
+        self._build_failures: dict[str, int] = {}
+        self.on_built: Callable[[str, protocol.Built], None] = lambda _name, _built: None
+        self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
+        self.keeper = WorkerKeeper(
+            self._ring,
+            self._orders,
+            formats=sorted({form.format for model in models.values() for form in model.bundle.manifest.models}),
+            limits=WorkerLimits(
+                start_s=config.worker.start_timeout_s,
+                hang_s=config.worker.hang_timeout_s,
+                memory_bytes=config.worker.memory_limit_mb << 20,
+                in_flight=min(_IN_FLIGHT, config.worker.ring_slots),
+            ),
+            clock=clock.monotonic,
+        )
+
+    @property
+    def facts(self) -> Mapping[str, ModelFacts]:
+        """What runs in each pipeline."""
+        return self._facts
+
+    @property
+    def idle(self) -> bool:
+        """Whether no input is with the worker."""
+        return not self._with_worker
+
+    def restore_windows(self, states: Mapping[str, bytes]) -> None:
+        """Take over checkpointed window states, by ``<pipeline>/<source>``."""
+        self._states.update(states)
+
+    def feed(self) -> None:
+        """Hand inputs to the worker, each source in its turn, as long as it has room."""
+        while self.keeper.has_room:
+            taken = self._rotation.take(lambda _mailbox: True)
+            if taken is None:
+                return
+            _, item = taken
+            if not self._listeners(item.source):
+                self.give_up(item, "pipeline_failed")
+            elif self._is_repeated(item):
+                self._metrics.drop(item.source, "repeated")
+                self._journal.finish(item.token, now=self._clock.monotonic())
+            else:
+                self._submit(item)
+
+    def poll(self) -> None:
+        """Take what the worker said, and replace it if it is lost."""
+        for event in self.keeper.poll():
+            self._handle(event)
+
+    def give_up(self, item: Item, reason: str, detail: str = "") -> None:
+        """End an input without a result; its part is told."""
+        self._metrics.drop(item.source, reason)
+        self._complaints.say("processing", item.source, reason, detail)
+        part = item.payload.part if isinstance(item.payload, FramePayload) else None
+        self.tell_part(item.source, part, reason, item.payload.arrived_at)
+        self._journal.finish(item.token, now=self._clock.monotonic())
+
+    def tell_part(self, source: str, part: str | None, reason: str, received_at: float) -> None:
+        """Answer for a part whose frame gave no result."""
+        if part is None or source not in self._cameras:
+            return
+        for name in self._pipelines_of(source):
+            if self._desk.judges(name):
+                occasion = self._occasion(name, source, received_at, received_at, 0.0, part=part)
+                self._desk.take(protocol.Outcome(name, reason=reason), occasion)
+
+    def expect_part(self, source: str, part: str, received_at: float) -> None:
+        """Open a part in every pipeline that judges parts of this camera."""
+        for name in self._pipelines_of(source):
+            if self._desk.judges(name):
+                self._desk.expect_part(name, part, received_at=received_at)
+
+    def close(self) -> None:
+        """End the worker and give memory back."""
+        self.keeper.close()
+        self._ring.close()
+
+    def _orders(self) -> protocol.Load:
+        """Write what a new worker must build and where it goes on."""
+        plans = tuple(model.plan for model in self._models.values())
+        return protocol.Load(plans, self._trusted, self._states, self._config.worker.max_frame_px)
+
+    def _submit(self, item: Item) -> None:
+        payload = item.payload
+        if isinstance(payload, FramePayload):
+            slot = self._ring.fill(payload.payload)
+            size = len(payload.payload)
+            task: protocol.FrameTask | protocol.BlockTask = protocol.FrameTask(
+                item.id, item.source, slot, size, payload.captured_at, payload.part
+            )
+        else:
+            times = np.ascontiguousarray(payload.timestamps_s, np.float64)
+            values = np.ascontiguousarray(payload.values, np.float32)
+            data = times.tobytes() + values.tobytes()
+            slot = self._ring.fill(data)
+            first = self._columns[item.source].index(payload.channels[0])
+            rows, columns = values.shape
+            task = protocol.BlockTask(item.id, item.source, slot, len(data), rows, columns, first)
+        self._with_worker[item.id] = (item, slot)
+        self.keeper.submit(task)
+
+    def _handle(self, event: Event) -> None:
+        if isinstance(event, protocol.Done):
+            self._finish(event)
+        elif isinstance(event, Lost):
+            self._lose(event)
+        elif isinstance(event, protocol.Building):
+            self._building = event.pipeline
+        elif isinstance(event, protocol.Built):
+            self._building = ""
+            self._build_failures.pop(event.pipeline, None)
+            self._facts[event.pipeline] = self._facts[event.pipeline].with_engine(event.engine)
+            self.on_built(event.pipeline, event)
+            self._on_status(event.pipeline, "running", "")
+        elif isinstance(event, protocol.Refused):
+            self._building = ""
+            self._drop_pipeline(event.pipeline, event.reason)
+        else:
+            _log.info("event=worker_ready sandbox=%s", ",".join(event.sandbox))
+
+    def _finish(self, done: protocol.Done) -> None:
+        """Give an input's outcomes to the desk, then let it be acknowledged with the next commit."""
+        item, slot = self._with_worker.pop(done.id)
+        self._ring.release(slot)
+        now = self._clock.monotonic()
+        self._metrics.busy.inc(done.busy_ms / 1e3)
+        refused = ""
+        for outcome in done.outcomes:
+            occasion = self._occasion_of(item, outcome, now)
+            self._desk.take(outcome, occasion)
+            if outcome.state is not None:
+                key = f"{outcome.pipeline}/{item.source}"
+                self._states[key] = outcome.state
+                self._journal.set_state(WINDOW + key, outcome.state, now=now)
+            if outcome.reason:
+                refused = outcome.reason
+                self._complaints.say("processing", item.source, outcome.reason, outcome.detail)
+                continue
+            self._metrics.latency.labels(outcome.pipeline).observe(occasion.waited_s)
+            self._on_outcome(outcome, occasion, item.payload)
+        if refused:
+            self._metrics.drop(item.source, refused)
+        else:
+            self._metrics.processed.labels(item.source).inc()
+        self._journal.finish(item.token, now=now)
+
+    def _lose(self, lost: Lost) -> None:
+        """Give what the worker held back to its mailboxes; an input that killed two workers is set aside."""
+        self._metrics.replaced.labels(lost.reason).inc()
+        self._complaints.say("processing", "worker", lost.reason, "the worker is replaced")
+        if self._building:
+            self._blame_pipeline(self._building, lost.reason)
+            self._building = ""
+        if lost.in_hand is not None:
+            item, _ = self._with_worker[lost.in_hand]
+            item.tries += 1
+            if item.tries >= _TRIES:
+                del self._with_worker[lost.in_hand]
+                path = self._set_aside.keep(item)
+                self.give_up(item, "set_aside", f"workers died of it ({lost.reason}); kept as {path}")
+        back = [self._with_worker[number][0] for number in (lost.in_hand, *lost.waiting) if number in self._with_worker]
+        for item in reversed(back):
+            self._mailboxes[item.source].put_back([item])
+        for _, slot in self._with_worker.values():
+            self._ring.release(slot)
+        self._with_worker.clear()
+
+    def _blame_pipeline(self, name: str, reason: str) -> None:
+        """Count a worker that died while it built a pipeline; twice is enough."""
+        self._build_failures[name] = self._build_failures.get(name, 0) + 1
+        if self._build_failures[name] >= _TRIES:
+            self._drop_pipeline(name, f"its model took the worker down twice while it was loaded ({reason})")
+
+    def _drop_pipeline(self, name: str, reason: str) -> None:
+        """Go on without a pipeline."""
+        self._models.pop(name, None)
+        _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
+        self._on_status(name, "failed", reason)
+
+    def _pipelines_of(self, source: str) -> list[str]:
+        """Every configured pipeline on a source, built or not."""
+        return [
+            pipeline.id
+            for pipeline in self._config.pipelines
+            if source in pipeline.cameras or source in pipeline.sensors
+        ]
+
+    def _listeners(self, source: str) -> list[str]:
+        """Pipelines on a source that run."""
+        return [name for name in self._pipelines_of(source) if name in self._models]
+
+    def _is_repeated(self, item: Item) -> bool:
+        """Whether every verdict that a frame could contribute to is given: the broker delivered it once more."""
+        part = item.payload.part if isinstance(item.payload, FramePayload) else None
+        names = self._pipelines_of(item.source)
+        return part is not None and all(self._desk.judges(name) and self._desk.is_decided(name, part) for name in names)
+
+    def _occasion_of(self, item: Item, outcome: protocol.Outcome, now: float) -> Occasion:
+        payload = item.payload
+        at = outcome.at if outcome.at is not None else payload.arrived_at
+        waited = now - item.arrived_at
+        part = payload.part if isinstance(payload, FramePayload) else None
+        return self._occasion(outcome.pipeline, item.source, at, payload.arrived_at, waited, part=part, seq=payload.seq)
+
+    def _occasion(
+        self,
+        pipeline: str,
+        source: str,
+        at: float,
+        received_at: float,
+        waited_s: float,
+        *,
+        part: str | None = None,
+        seq: int | None = None,
+    ) -> Occasion:
+        facts = self._facts.get(pipeline, ModelFacts("", "", "", "int8"))
+        return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part, seq)
+
+
+def listening(sources: Iterable[str], states: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Keep the window states whose source is still configured."""
+    known = set(sources)
+    return {key: value for key, value in states.items() if key.partition("/")[2] in known}

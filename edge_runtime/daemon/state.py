@@ -1,0 +1,50 @@
+"""The daemon's folder on disk: made on first use, held by one process at a time."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.errors import HostEnvironmentError
+
+
+@dataclass(frozen=True, slots=True)
+class StateDir:
+    """A folder that this process holds."""
+
+    folder: Path
+    lock_fd: int
+
+    def release(self) -> None:
+        """Let another process have it; the end of the process does so too."""
+        os.close(self.lock_fd)
+
+
+def claim_state_dir(folder: Path) -> StateDir:
+    """Make the folder where needed and take its lock.
+
+    Parameters
+    ----------
+    folder : Path
+        ``gateway.state_dir``.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If it cannot be made or written, or another daemon holds it.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o750)
+        lock_fd = os.open(folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+    except OSError as error:
+        raise HostEnvironmentError(f"{folder}: the state folder cannot be used: {error.strerror}") from error
+    try:
+        fcntl.flock(lock_fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        os.close(lock_fd)
+        raise HostEnvironmentError(
+            f"{folder}: another edge-runtime uses this state folder; stop it, or set another [gateway] state_dir"
+        ) from error
+    return StateDir(folder, lock_fd)

@@ -1,0 +1,497 @@
+"""The supervisor: the process that speaks to the broker, decides alarms and keeps on disk what it promised.
+
+It loads no engine, no model and no compiled kernel. One loop on one thread owns all state; the session's network
+thread only fills mailboxes and a queue of notices.
+
+The straight line: message -> intake (codec, mailbox) -> ring -> worker -> desk (alarms, verdicts) -> journal (one
+transaction) -> acknowledgement -> sender -> broker.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import signal
+from collections import deque
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from edge_runtime.bundle.store import BundleStore
+from edge_runtime.config import Config, config_sha256, load_config
+from edge_runtime.daemon import lifecycle, protocol
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.commands import Orders, acknowledging, resending
+from edge_runtime.daemon.complaints import Complaints
+from edge_runtime.daemon.desk import Addresses, Desk
+from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
+from edge_runtime.daemon.http import HttpServer
+from edge_runtime.daemon.intake import GivenUp, Intake, Notice, PartSeen
+from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.metrics import Metrics
+from edge_runtime.daemon.models import load_models, record_answers, trusted_pems
+from edge_runtime.daemon.outbox import Outbox
+from edge_runtime.daemon.pages import pages
+from edge_runtime.daemon.sender import Sender
+from edge_runtime.daemon.setaside import SetAside
+from edge_runtime.daemon.state import claim_state_dir
+from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
+from edge_runtime.errors import BrokerError
+from edge_runtime.messages import OFFLINE, ONLINE, STOPPED, EventIds, PartVerdict, PipeStatus, decode, encode
+from edge_runtime.mqtt.codec import FramePayload, SensorBlock
+from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks, Subscription
+from edge_runtime.mqtt.session import Session
+
+_log = logging.getLogger(__name__)
+
+_HEALTH_EVERY_S = 10.0
+_PURGE_EVERY_S = 60.0
+_CHECKPOINT_S = 0.2
+_LONGEST_WAIT_S = 0.25
+_STOP_S = 4.0
+_DECIDED_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _Connected:
+    """The link stands."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Disconnected:
+    """The link is gone."""
+
+    error: BrokerError | None
+
+
+@dataclass(frozen=True, slots=True)
+class _Published:
+    """What became of a message of ours."""
+
+    ticket: int
+    done: bool
+    text: str
+
+
+_Note = Notice | _Connected | _Disconnected | _Published | Incoming
+
+
+class Supervisor:
+    """The daemon of one configuration.
+
+    Parameters
+    ----------
+    config : Config
+        Validated.
+    clock : Clock
+        Both clocks.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If the state folder, its database, or the HTTP port cannot be used, or another daemon uses them.
+    """
+
+    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+        self._config = config
+        self._clock = clock or Clock()
+        self._notes: deque[_Note] = deque()
+        self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._stopping = False
+        self._base = f"{config.gateway.root}/{config.gateway.id}"
+        self._state = claim_state_dir(Path(config.gateway.state_dir))
+        self._ids = EventIds(lambda: round(self._clock.wall() * 1000))
+        self._gateway = Gateway(self._ids.next().lower(), config_sha256(config))
+        self._metrics = Metrics()
+        self._complaints = Complaints(self._clock.monotonic)
+        self._store = BundleStore(Path(config.bundles.store))
+        self._models, refused = load_models(config, self._store)
+        self._outbox = Outbox(
+            self._state.folder / "outbox.sqlite",
+            boot_id=self._gateway.boot_id,
+            clock=self._clock.wall,
+            max_bytes=config.outbox.max_bytes,
+            retention_s=config.outbox.retention_s,
+        )
+        self._session = self._make_session()
+        self._intake = Intake(
+            config, metrics=self._metrics, complaints=self._complaints, clock=self._clock, notify=self._note
+        )
+        self._journal: Journal[object] = Journal(
+            self._outbox,
+            self._acknowledge,
+            checkpoint_s=_CHECKPOINT_S,
+            max_tokens=max(1, config.broker.receive_maximum // 2),
+        )
+        self._desk = self._make_desk()
+        self._status = lifecycle.StatusBoard(self._publish_status, self._clock)
+        self._dispatcher = self._make_dispatcher()
+        self._sender = Sender(
+            self._outbox,
+            self._publish_event,
+            clock=self._clock,
+            drain_per_s=config.outbox.drain_per_s,
+            in_flight=config.broker.inflight_maximum,
+        )
+        self._orders = Orders(
+            {"alert/ack": acknowledging(self._desk.acknowledge), "events/resend": resending(self._outbox.resend)},
+            self._clock,
+        )
+        self._health = lifecycle.HealthReporter(self._gateway.boot_id, self._state.folder, self._clock)
+        self._http = self._make_http()
+        for name in self._models:
+            self._status.set(name, "degraded", "the worker is starting", self._models[name].facts)
+        for name, reason in refused.items():
+            _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
+            self._status.set(name, "failed", reason)
+        self._connected = False
+        self._next_health = 0.0
+        self._next_purge = self._clock.monotonic() + _PURGE_EVERY_S
+        self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
+        self._sampled: dict[str, int] = {}
+        self._ready = False
+        self._paused = False
+
+    # The loop ---------------------------------------------------------------------------------------------------
+
+    def run(self) -> None:
+        """Work until ``stop`` is called, then leave everything in order."""
+        if self._http is not None:
+            self._http.start()
+        self._session.subscribe([Subscription(*each) for each in self._intake.subscriptions()] + [self._commands()])
+        self._session.start()
+        try:
+            while not self._stopping:
+                self._turn(self._wait_s())
+        finally:
+            self._leave()
+
+    def stop(self) -> None:
+        """Ask the loop to end; may be called from a signal handler or another thread."""
+        self._stopping = True
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _turn(self, wait_s: float) -> None:
+        """One round of the loop."""
+        readable, _, _ = select.select([self._wake_fd, *self._dispatcher.keeper.filenos()], [], [], wait_s)
+        if self._wake_fd in readable:
+            with suppress(BlockingIOError):
+                os.eventfd_read(self._wake_fd)
+        while self._notes:
+            self._take(self._notes.popleft())
+        self._dispatcher.poll()
+        self._desk.decide_overdue(self._dispatcher.facts)
+        if not self._journal.fault and not self._outbox.full:
+            self._dispatcher.feed()
+        self._hold_or_resume()
+        now = self._clock.monotonic()
+        self._journal.flush(now)
+        self._sender.pump()
+        self._report(now)
+
+    def _wait_s(self) -> float:
+        """Time until something is due by itself."""
+        now = self._clock.monotonic()
+        deadline = self._desk.next_deadline()
+        due = [
+            self._next_health - now,
+            self._journal.due_in(now),
+            self._sender.due_in(now) if self._connected else None,
+            None if deadline is None else deadline - now,
+        ]
+        return min(_LONGEST_WAIT_S, *(max(0.0, each) for each in due if each is not None))
+
+    def _take(self, note: _Note) -> None:
+        """Take one word of the network thread."""
+        if isinstance(note, PartSeen):
+            self._dispatcher.expect_part(note.source, note.part, note.received_at)
+        elif isinstance(note, GivenUp):
+            self._dispatcher.tell_part(note.source, note.part, note.reason, note.received_at)
+            self._journal.finish(note.token, now=self._clock.monotonic())
+        elif isinstance(note, _Published):
+            if note.done:
+                self._sender.acknowledged(note.ticket)
+                self._metrics.published.inc()
+            else:
+                self._sender.failed(note.ticket)
+                self._complaints.say("sending", "broker", "publish_refused", note.text)
+        elif isinstance(note, _Connected):
+            self._greet()
+        elif isinstance(note, _Disconnected):
+            self._connected = False
+            self._sender.disconnected()
+            self._complaints.say("sending", "broker", "disconnected", str(note.error or "stopped"))
+        else:
+            self._obey(note)
+
+    def _hold_or_resume(self) -> None:
+        """Read from the broker only while every mailbox that may not drop has room."""
+        wanted = self._intake.wants_pause()
+        if wanted != self._paused:
+            self._paused = wanted
+            if wanted:
+                self._session.pause()
+            else:
+                self._session.resume()
+
+    # The network thread's side ----------------------------------------------------------------------------------
+
+    def _note(self, note: _Note) -> None:
+        """Hand a word to the main loop; called from the network thread."""
+        self._notes.append(note)
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _receive(self, message: Incoming) -> None:
+        """Sort a message; called from the network thread."""
+        if message.topic.startswith(f"{self._base}/cmd/"):
+            self._note(message)
+            return
+        if not self._intake.take(message):
+            self._note(GivenUp("unknown", "unknown_topic", message.token, None, self._clock.wall()))
+            return
+        if self._intake.wants_pause():
+            self._session.pause()
+            self._paused = True
+        os.eventfd_write(self._wake_fd, 1)
+
+    def _make_session(self) -> Session:
+        callbacks = SessionCallbacks(
+            on_message=self._receive,
+            on_connected=lambda _present: self._note(_Connected()),
+            on_disconnected=lambda error: self._note(_Disconnected(error)),
+            on_published=lambda ticket, outcome, text: self._note(_Published(ticket, outcome == "done", text)),
+            on_refused=lambda topic, error: self._complaints.say(
+                "receiving", topic, "subscription_refused", str(error)
+            ),
+            on_dropped=lambda topic, reason: (
+                self._metrics.drop("unknown", reason)
+                or self._complaints.say("receiving", "unknown", reason, f"topic={topic[:128]!r}")
+            ),
+        )
+        will = Outgoing(f"{self._base}/availability", OFFLINE, qos=1, retain=True)
+        return Session(self._config.broker, callbacks, will=will)
+
+    # Parts ------------------------------------------------------------------------------------------------------
+
+    def _make_desk(self) -> Desk:
+        addresses = Addresses(f"{self._base}/alert/event", f"{self._base}/alert/state/", f"{self._base}/part/verdict")
+        stored = self._outbox.load_state("alarm/") | self._outbox.load_state("alert/")
+        desk = Desk(
+            self._config.pipelines,
+            self._journal,
+            self._gateway,
+            addresses,
+            event_ids=self._ids,
+            clock=self._clock,
+            stored=stored,
+        )
+        verdicts = (decode(payload, PartVerdict) for payload in self._outbox.latest("verdict", _DECIDED_KEPT))
+        desk.remember_parts((verdict.pipeline, verdict.part) for verdict in verdicts)
+        return desk
+
+    def _make_dispatcher(self) -> Dispatcher:
+        dispatcher = Dispatcher(
+            self._config,
+            self._models,
+            trusted_pems(self._store),
+            self._intake.mailboxes,
+            desk=self._desk,
+            journal=self._journal,
+            set_aside=SetAside(self._state.folder / "set-aside"),
+            metrics=self._metrics,
+            complaints=self._complaints,
+            clock=self._clock,
+            on_outcome=self._show,
+            on_status=self._pipeline_changed,
+        )
+        windows = {key.removeprefix(WINDOW): value for key, value in self._outbox.load_state(WINDOW).items()}
+        dispatcher.restore_windows(listening((sensor.id for sensor in self._config.sensors), windows))
+        dispatcher.on_built = self._built
+        return dispatcher
+
+    def _make_http(self) -> HttpServer | None:
+        settings = self._config.http
+        if not settings.enabled:
+            return None
+        return HttpServer(settings.listen, settings.port, pages(self._metrics, lambda: self._ready))
+
+    # Towards the broker -----------------------------------------------------------------------------------------
+
+    def _commands(self) -> Subscription:
+        return Subscription(f"{self._base}/cmd/#", 1)
+
+    def _acknowledge(self, token: object) -> None:
+        self._session.acknowledge(token)  # type: ignore[arg-type] # intake passes tokens through unread
+
+    def _publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = True) -> None:
+        """Publish what may be lost; it is published again when it changes or after a reconnection."""
+        self._session.publish(Outgoing(f"{self._base}/{topic}", payload, qos, retain))
+
+    def _publish_event(self, topic: str, payload: bytes, retain: bool) -> int | None:
+        return self._session.publish(Outgoing(topic, payload, 1, retain)) if self._connected else None
+
+    def _publish_status(self, pipeline: str, status: PipeStatus) -> None:
+        self._publish(f"pipe/{pipeline}/status", encode(status))
+
+    def _greet(self) -> None:
+        """Say everything that is retained, then let the outbox flow."""
+        self._connected = True
+        self._sender.connected()
+        self._publish("availability", ONLINE)
+        now = self._clock.wall()
+        born = lifecycle.birth(
+            self._config.gateway.id,
+            self._gateway,
+            self._dispatcher.facts,
+            [pipeline.id for pipeline in self._config.pipelines],
+            now,
+        )
+        self._publish("birth", encode(born))
+        self._status.publish_all()
+        self._desk.changed = True
+        self._next_health = 0.0
+        for name, model in self._models.items():
+            self._publish_installed(name, model.bundle.manifest.release)
+        _log.info("event=online boot_id=%s", self._gateway.boot_id)
+
+    def _publish_installed(self, pipeline: str, release: int) -> None:
+        facts = self._dispatcher.facts[pipeline]
+        self._publish(f"model/{facts.name}/installed", encode(lifecycle.installed(facts, release, self._clock.wall())))
+
+    def _built(self, pipeline: str, built: protocol.Built) -> None:
+        """Note the engine of a pipeline, and record its golden answers where nobody did."""
+        model = self._models[pipeline]
+        if built.answers is not None:
+            record_answers(self._store, model.bundle, built.answers)
+        if self._connected:
+            self._publish_installed(pipeline, model.bundle.manifest.release)
+
+    def _pipeline_changed(self, name: str, status: str, reason: str) -> None:
+        self._status.set(name, status, reason, self._dispatcher.facts.get(name))
+
+    def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
+        """Publish one result in so many, for dashboards."""
+        pipeline = outcome.pipeline
+        every = self._every.get(pipeline, 0)
+        if not outcome.findings or not every or not self._connected:
+            return
+        self._sampled[pipeline] = self._sampled.get(pipeline, 0) + 1
+        if self._sampled[pipeline] % every:
+            return
+        digest = payload.sha256() if isinstance(payload, FramePayload) else None
+        result = tell_result(outcome, occasion, now_s=self._clock.wall(), input_sha256=digest)
+        self._publish(f"pipe/{pipeline}/result", encode(result), qos=0, retain=False)
+
+    def _obey(self, message: Incoming) -> None:
+        """Carry out a command and answer it."""
+        name = message.topic.removeprefix(f"{self._base}/cmd/")
+        reply = self._orders.take(name, message.payload)
+        self._metrics.commands.labels(reply.command if reply.reason != "unknown_command" else "unknown", str(reply.ok))
+        topic = message.response_topic or f"{self._base}/reply/{reply.id}"
+        if reply.id or message.response_topic:
+            with suppress(ValueError):  # a response topic that nobody can publish to
+                self._session.publish(Outgoing(topic, encode(reply), 1, correlation_data=message.correlation_data))
+        self._journal.finish(message.token, now=self._clock.monotonic())
+
+    def _report(self, now: float) -> None:
+        """Publish what is due: summary, health, figures."""
+        self._ready = self._connected and self._dispatcher.keeper.ready
+        if self._desk.changed and self._connected:
+            self._desk.changed = False
+            self._publish("alert/summary", encode(self._desk.summary()))
+        if now < self._next_health:
+            return
+        self._next_health = now + _HEALTH_EVERY_S
+        vitals = lifecycle.Vitals(
+            connected=self._connected,
+            worker_ready=self._dispatcher.keeper.ready,
+            fault=self._journal.fault,
+            outbox_full=self._outbox.full,
+            outbox_depth=self._outbox.depth,
+            oldest_unsent_s=self._outbox.oldest_unsent_s(),
+            failed=self._status.failed(),
+            pids=self._dispatcher.keeper.pids,
+            last_alert_seq=self._journal.last_seq("alert"),
+            last_verdict_seq=self._journal.last_seq("verdict"),
+        )
+        health = self._health.report(vitals)
+        self._gauge(health.rss_mb, vitals)
+        self._publish("health", encode(health))
+        figures = {
+            "outbox_depth": (float(vitals.outbox_depth), ""),
+            "memory": (health.rss_mb, "MB"),
+            "worker_replacements": (float(self._dispatcher.keeper.n_replaced), ""),
+        }
+        for name, figure in lifecycle.figures(figures, self._clock.wall()).items():
+            self._publish(f"metric/{name}", encode(figure), qos=0, retain=False)
+        if now >= self._next_purge:
+            self._next_purge = now + _PURGE_EVERY_S
+            self._outbox.purge()
+
+    def _gauge(self, rss_mb: float, vitals: lifecycle.Vitals) -> None:
+        self._metrics.memory.set(rss_mb * 1e6)
+        self._metrics.connected.set(vitals.connected)
+        self._metrics.outbox_depth.set(vitals.outbox_depth)
+        self._metrics.outbox_age.set(vitals.oldest_unsent_s)
+        for name, mailbox in self._intake.mailboxes.items():
+            self._metrics.mailbox.labels(name).set(len(mailbox))
+
+    # The end ----------------------------------------------------------------------------------------------------
+
+    def _leave(self) -> None:
+        """Stop within five seconds: finish what the worker holds, commit, send what goes, say goodbye."""
+        self._session.pause()
+        until = self._clock.monotonic() + _STOP_S
+        while not self._dispatcher.idle and self._clock.monotonic() < until - _STOP_S / 2:
+            self._dispatcher.keeper.wait(0.05)
+            self._dispatcher.poll()
+        self._dispatcher.close()
+        self._journal.flush(self._clock.monotonic(), force=True)
+        while self._connected and self._outbox.depth and self._clock.monotonic() < until:
+            self._turn_sending()
+        self._sender.finish()
+        self._publish("availability", STOPPED)
+        self._session.stop(flush_s=max(0.2, until - self._clock.monotonic()))
+        if self._http is not None:
+            self._http.close()
+        self._outbox.close()
+        self._state.release()
+        _log.info("event=stopped boot_id=%s", self._gateway.boot_id)
+
+    def _turn_sending(self) -> None:
+        """Only send and take what the broker says."""
+        select.select([self._wake_fd], [], [], 0.05)
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
+        while self._notes:
+            note = self._notes.popleft()
+            if isinstance(note, _Published | _Connected | _Disconnected):
+                self._take(note)
+        self._sender.pump()
+        self._sender.finish()
+
+
+def run_daemon(path: Path) -> None:
+    """Run the daemon of a configuration file until SIGTERM or SIGINT.
+
+    Parameters
+    ----------
+    path : Path
+        TOML.
+
+    Raises
+    ------
+    ConfigError
+        If the configuration has faults.
+    HostEnvironmentError
+        If state folder, database or port cannot be used.
+    """
+    supervisor = Supervisor(load_config(path))
+
+    def leave(_number: int, _frame: object) -> None:
+        supervisor.stop()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    supervisor.run()
