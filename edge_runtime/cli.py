@@ -132,7 +132,7 @@ def bundle_verify(file: Path, store: Path) -> None:
     from edge_runtime.bundle.reader import read_bundle  # noqa: PLC0415 - not needed for --help
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
-    found = read_bundle(file.read_bytes(), BundleStore(store).trusted())
+    found = read_bundle(file.read_bytes(), BundleStore(store).trust.keys())
     manifest = found.manifest
     click.echo(
         f"{manifest.name} {manifest.version} release {manifest.release}: signed by {found.key_id}, {found.digest}"
@@ -163,7 +163,7 @@ def bundle_trust_add(key: Path, store: Path) -> None:
     """Accept bundles signed by the public key KEY (PEM)."""
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
-    click.echo(f"trusted: {BundleStore(store).add_trust(key.read_bytes(), str(key))}")
+    click.echo(f"trusted: {BundleStore(store).trust.add(key.read_bytes(), str(key))}")
 
 
 @bundle_trust.command("list")
@@ -172,7 +172,7 @@ def bundle_trust_list(store: Path) -> None:
     """Show the ids of the trusted keys."""
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
-    for key_id in BundleStore(store).trusted().key_ids:
+    for key_id in BundleStore(store).trust.keys().key_ids:
         click.echo(key_id)
 
 
@@ -183,7 +183,7 @@ def bundle_trust_remove(key_id: str, store: Path) -> None:
     """Accept bundles by KEY_ID no longer."""
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
-    BundleStore(store).remove_trust(key_id)
+    BundleStore(store).trust.remove(key_id)
 
 
 def main() -> None:

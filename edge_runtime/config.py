@@ -99,10 +99,9 @@ class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Bundles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[bundles]``: installed models and whom to trust."""
+    """``[bundles]``: installed models, and in its folder ``trust`` the public keys of whom to trust."""
 
-    store: FilePath = "bundles"  #: folder of installed bundles
-    trusted_keys: FilePath = "trusted"  #: folder of public keys (PEM), one per file
+    store: FilePath = "bundles"  #: folder of installed bundles and trusted keys
 
 
 class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -338,9 +337,7 @@ def _with_absolute_paths(config: Config, folder: Path) -> Config:
     return msgspec.structs.replace(
         config,
         gateway=msgspec.structs.replace(config.gateway, state_dir=resolve(config.gateway.state_dir)),
-        bundles=msgspec.structs.replace(
-            config.bundles, store=resolve(config.bundles.store), trusted_keys=resolve(config.bundles.trusted_keys)
-        ),
+        bundles=msgspec.structs.replace(config.bundles, store=resolve(config.bundles.store)),
         broker=msgspec.structs.replace(
             broker,
             client_id=broker.client_id or config.gateway.id,

@@ -11,7 +11,8 @@ import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import ImagePreprocessing
 from edge_runtime.bundle.reader import Bundle
-from edge_runtime.bundle.store import BundleStore, Triple
+from edge_runtime.bundle.recorded import Triple
+from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, Pipeline
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.telling import ModelFacts
@@ -71,7 +72,7 @@ def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineMod
         sources.append(protocol.SourcePlan(name, channels, sensor.rate_hz))
     recorded = tuple(
         protocol.Answers(triple.engine, triple.version, triple.instruction_set, pack_arrays(outputs))
-        for triple, outputs in store.exact_sets(manifest, bundle.digest).items()
+        for triple, outputs in store.recorded.read(manifest, bundle.digest).items()
     )
     overrides = {
         rule.label: (rule.raise_at, rule.clear_at)
@@ -90,9 +91,9 @@ def pack_arrays(arrays: Sequence[npt.NDArray[Any]]) -> tuple[tuple[str, tuple[in
 def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers) -> None:
     """Keep what a model answered on an engine that nobody recorded before."""
     outputs = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in answers.outputs]
-    store.record_exact(bundle.digest, Triple(answers.engine, answers.version, answers.instruction_set), outputs)
+    store.recorded.record(bundle.digest, Triple(answers.engine, answers.version, answers.instruction_set), outputs)
 
 
 def trusted_pems(store: BundleStore) -> tuple[bytes, ...]:
     """Give the public keys, for the worker to verify bundles once more."""
-    return tuple(path.read_bytes() for path in sorted(store.trust_folder.glob("*.pem")))
+    return tuple(path.read_bytes() for path in sorted((store.root / "trust").glob("*.pem")))

@@ -343,9 +343,18 @@ class Outbox:
 def _open(path: Path) -> sqlite3.Connection:
     """Open or create the database and bring it to the present schema."""
     database = sqlite3.connect(path, timeout=5.0)
+    try:
+        _prepare(database, path)
+    except (sqlite3.Error, HostEnvironmentError):
+        database.close()
+        raise
+    return database
+
+
+def _prepare(database: sqlite3.Connection, path: Path) -> None:
+    """Leave a newer release's file untouched; else set the durability and create what is missing."""
     version = database.execute("PRAGMA user_version").fetchone()[0]
     if version > SCHEMA_VERSION:
-        database.close()
         raise HostEnvironmentError(
             f"{path}: written by a newer release (outbox schema {version}, this one knows {SCHEMA_VERSION});"
             " upgrade edge-runtime or move the file aside"
@@ -355,4 +364,3 @@ def _open(path: Path) -> sqlite3.Connection:
     database.execute("PRAGMA journal_size_limit=16777216")
     database.executescript(_CREATE)
     database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
-    return database

@@ -16,8 +16,8 @@ from msgspec.structs import replace
 
 from edge_runtime.bundle.manifest import ImagePreprocessing, Manifest, Threshold
 from edge_runtime.bundle.reader import Bundle, read_bundle
+from edge_runtime.bundle.recorded import Triple
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
-from edge_runtime.bundle.store import Triple
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.watch import Watch
 from edge_runtime.errors import (

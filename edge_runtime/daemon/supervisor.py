@@ -255,19 +255,19 @@ class Supervisor:
             self._paused = True
         os.eventfd_write(self._wake_fd, 1)
 
+    def _dropped(self, topic: str, reason: str) -> None:
+        """Count a message that the session did not even look at; called from the network thread."""
+        self._metrics.drop("unknown", reason)
+        self._complaints.say("receiving", "unknown", reason, f"topic={topic[:128]!r}")
+
     def _make_session(self) -> Session:
         callbacks = SessionCallbacks(
             on_message=self._receive,
             on_connected=lambda _present: self._note(_Connected()),
             on_disconnected=lambda error: self._note(_Disconnected(error)),
             on_published=lambda ticket, outcome, text: self._note(_Published(ticket, outcome == "done", text)),
-            on_refused=lambda topic, error: self._complaints.say(
-                "receiving", topic, "subscription_refused", str(error)
-            ),
-            on_dropped=lambda topic, reason: (
-                self._metrics.drop("unknown", reason)
-                or self._complaints.say("receiving", "unknown", reason, f"topic={topic[:128]!r}")
-            ),
+            on_refused=lambda topic, error: self._complaints.say("receiving", topic, "not_subscribed", str(error)),
+            on_dropped=self._dropped,
         )
         will = Outgoing(f"{self._base}/availability", OFFLINE, qos=1, retain=True)
         return Session(self._config.broker, callbacks, will=will)

@@ -42,7 +42,6 @@ def test_client_id_is_the_gateway_s_unless_given() -> None:
 def test_paths_are_absolute_from_the_file_s_folder() -> None:
     config = parse_config(MINIMAL + b'state_dir = "../state"\n[bundles]\nstore = "/opt/b"\n', path="/etc/edge/a.toml")
     assert (config.gateway.state_dir, config.bundles.store) == ("/etc/state", "/opt/b")
-    assert config.bundles.trusted_keys == "/etc/edge/trusted"
 
 
 def test_credential_and_certificate_paths_are_absolute_too() -> None:
