@@ -79,7 +79,7 @@ class MemoryBroker:
             return
         self._delivering = True
         try:
-            while any([self._deliver_one(bag) for bag in list(self._mailbags.values())]):
+            while sum(self._deliver_one(bag) for bag in list(self._mailbags.values())):
                 pass
         finally:
             self._delivering = False
