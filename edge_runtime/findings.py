@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -19,8 +19,8 @@ Kind = Literal[
     "system",
 ]
 
-#: The label of a finding by a camera or a sensor on which nothing could be decided.
-UNSURE = "unsure"
+#: The verdict on a part about which nothing could be decided.
+UNSURE: Final = "unsure"
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ from edge_runtime.daemon.outbox import Outgoing, Priority
 from edge_runtime.daemon.parts import Decided, PartBook, PartRule
 from edge_runtime.daemon.protocol import Outcome
 from edge_runtime.daemon.telling import Gateway, ModelFacts, Occasion, Stamp, tell_alert, tell_command, tell_verdict
+from edge_runtime.findings import UNSURE
 from edge_runtime.messages import SEVERITY_NUMBERS, Alert, AlertSummary, EventIds, decode, encode
 
 _ALARM = "alarm/"
@@ -114,16 +115,20 @@ class Desk:
 
     def _answer(self, outcome: Outcome, occasion: Occasion, part: str) -> None:
         """Give a camera's word on a part."""
-        abnormal = tuple(finding.label for finding in outcome.findings if finding.abnormal)
-        scores = [finding.score for finding in outcome.findings]
+        worst = max(outcome.findings, key=lambda finding: finding.score, default=None)
+        reasons = tuple(finding.label for finding in outcome.findings if finding.abnormal)
+        if outcome.reason:
+            reasons = (outcome.reason,)
+        elif outcome.verdict == UNSURE and worst is not None:
+            reasons = (f"{UNSURE}:{worst.label}",)
         decided = self._parts.answer(
             outcome.pipeline,
             part,
             occasion.source,
             self._rules[outcome.pipeline],
-            verdict=outcome.verdict or "unsure",
-            reasons=abnormal or ((outcome.reason,) if outcome.reason else ()),
-            score=max(scores, default=None),
+            verdict=outcome.verdict or UNSURE,
+            reasons=reasons,
+            score=None if worst is None else worst.score,
             now=self._clock.monotonic(),
         )
         if decided is not None:

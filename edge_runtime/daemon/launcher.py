@@ -6,6 +6,7 @@ with the worker's orders. ``SIGCHLD`` is ignored so that the kernel collects dea
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 import socket
@@ -32,6 +33,8 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     _import_engines(arguments[5].split(","))
+    gc.collect()
+    gc.freeze()  # collections in a worker then leave the pages alone that it shares with this process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
     control.send(b"up")

@@ -146,7 +146,8 @@ class Supervisor:
             _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
             self._status.set(name, "failed", reason)
         self._connected = False
-        self._next_health = 0.0
+        self._next_health = self._clock.monotonic() + _HEALTH_EVERY_S
+        self._told: tuple[bool, bool, tuple[str, ...]] = (False, False, ())
         self._next_purge = self._clock.monotonic() + _PURGE_EVERY_S
         self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
         self._sampled: dict[str, int] = {}
@@ -243,7 +244,9 @@ class Supervisor:
         os.eventfd_write(self._wake_fd, 1)
 
     def _receive(self, message: Incoming) -> None:
-        """Sort a message; called from the network thread."""
+        """Sort a message; called from the network thread. What comes during the goodbye the broker delivers again."""
+        if self._stopping:
+            return
         if message.topic.startswith(f"{self._base}/cmd/"):
             self._note(message)
             return
@@ -400,8 +403,10 @@ class Supervisor:
         if self._desk.changed and self._connected:
             self._desk.changed = False
             self._publish("alert/summary", encode(self._desk.summary()))
-        if now < self._next_health:
+        condition = (self._connected, self._dispatcher.keeper.ready, self._status.failed())
+        if now < self._next_health and condition == self._told:
             return
+        self._told = condition
         self._next_health = now + _HEALTH_EVERY_S
         vitals = lifecycle.Vitals(
             connected=self._connected,
@@ -441,7 +446,6 @@ class Supervisor:
 
     def _leave(self) -> None:
         """Stop within five seconds: finish what the worker holds, commit, send what goes, say goodbye."""
-        self._session.pause()
         until = self._clock.monotonic() + _STOP_S
         while not self._dispatcher.idle and self._clock.monotonic() < until - _STOP_S / 2:
             self._dispatcher.keeper.wait(0.05)

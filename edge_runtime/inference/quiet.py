@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -42,9 +41,10 @@ def without_chatter(text: bytes) -> bytes:
 def quiet_engine() -> Iterator[None]:
     """Hold back what native code writes to standard error inside the block.
 
-    Informative lines go to the log at debug level; everything else is written out when the block ends.
+    Informative lines go to the log at debug level; everything else is written out when the block ends. The text is held
+    in memory, because a sandboxed worker may write no file.
     """
-    with _lock, tempfile.TemporaryFile() as held:
+    with _lock, os.fdopen(os.memfd_create("engine-stderr", os.MFD_CLOEXEC), "w+b") as held:
         try:
             original = os.dup(_STANDARD_ERROR)
         except OSError:  # standard error is closed: there is nothing to hold back
