@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
+from typing import Any
 
 from edge_runtime.errors import HostEnvironmentError
 
@@ -130,6 +131,7 @@ class Outbox:
         max_bytes: int = 256 << 20,
         retention_s: float = 86_400.0,
     ) -> None:
+        self._path = path
         self._boot_id = boot_id
         self._clock = clock
         self._max_bytes = max_bytes
@@ -204,7 +206,7 @@ class Outbox:
             Ids that are on their way already.
         """
         skipped = set(exclude)
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT id, topic, payload, retain, committed_ms, replayed FROM event WHERE acked_ms IS NULL"
             " ORDER BY priority, id LIMIT ?",
             (limit + len(skipped),),
@@ -289,7 +291,8 @@ class Outbox:
     def full(self) -> bool:
         """Whether unsent events alone exceed the byte bound, so that inputs must wait."""
         if self._bytes > self._max_bytes:
-            self.purge()
+            with suppress(HostEnvironmentError):  # a disk that refuses gives no room either
+                self.purge()
         return self._bytes > self._max_bytes
 
     @property
@@ -299,8 +302,8 @@ class Outbox:
 
     def oldest_unsent_s(self) -> float:
         """Age of the oldest unsent event, s; 0 when there is none."""
-        row = self._database.execute("SELECT min(committed_ms) FROM event WHERE acked_ms IS NULL").fetchone()
-        return 0.0 if row[0] is None else max(0.0, self._clock() - row[0] / 1000)
+        ((oldest_ms,),) = self._rows("SELECT min(committed_ms) FROM event WHERE acked_ms IS NULL")
+        return 0.0 if oldest_ms is None else max(0.0, self._clock() - oldest_ms / 1000)
 
     def last_seq(self, series: str) -> int:
         """Give the highest number of a series during the present run."""
@@ -310,7 +313,7 @@ class Outbox:
 
     def latest(self, series: str, limit: int) -> list[bytes]:
         """Give the payloads of the last events of a series, of any run, the oldest first."""
-        rows = self._database.execute(
+        rows = self._rows(
             "SELECT payload FROM (SELECT id, payload FROM event WHERE series = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
             (series, limit),
         )
@@ -318,8 +321,7 @@ class Outbox:
 
     def load_state(self, prefix: str) -> dict[str, bytes]:
         """Every stored state whose key begins with ``prefix``."""
-        rows = self._database.execute("SELECT key, value FROM state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
-        return dict(rows.fetchall())
+        return dict(self._rows("SELECT key, value FROM state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)))
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
@@ -337,7 +339,13 @@ class Outbox:
             raise HostEnvironmentError(f"the outbox cannot {purpose}: {error}") from error
 
     def _scalar(self, query: str, values: tuple[object, ...] = ()) -> int:
-        return int(self._database.execute(query, values).fetchone()[0])
+        return int(self._rows(query, values)[0][0])
+
+    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        try:
+            return self._database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            raise HostEnvironmentError(f"{self._path}: the outbox cannot be read: {error}") from error
 
 
 def _open(path: Path) -> sqlite3.Connection:
