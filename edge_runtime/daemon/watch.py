@@ -8,16 +8,15 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle.manifest import Manifest, WindowPreprocessing
+from edge_runtime.bundle.manifest import Manifest
 from edge_runtime.daemon import protocol
-from edge_runtime.errors import BundleCompatibilityError, MessageError
+from edge_runtime.daemon.fit import require_fit
+from edge_runtime.errors import MessageError
 from edge_runtime.findings import Finding
-from edge_runtime.timeseries.joining import ChannelJoiner, JoinState, column_order
+from edge_runtime.timeseries.joining import ChannelJoiner, JoinState
 from edge_runtime.timeseries.monitor import Monitor
 
 _log = logging.getLogger(__name__)
-
-_RATE_TOLERANCE = 0.02
 
 
 class Watch:
@@ -65,36 +64,3 @@ class Watch:
             self._joiner.restore(waiting)
         except (msgspec.MsgspecError, MessageError, ValueError) as error:
             _log.warning("stage=processing the window begins empty: %s", error)
-
-
-def require_fit(source: protocol.SourcePlan, manifest: Manifest) -> list[int]:
-    """Hold a sensor to the channels, units and rate that a model was trained with.
-
-    Returns
-    -------
-    order : list of int
-        Column of the sensor for each channel of the model.
-
-    Raises
-    ------
-    BundleCompatibilityError
-        Naming what differs.
-    """
-    wanted = manifest.preprocessing
-    if not isinstance(wanted, WindowPreprocessing):
-        raise BundleCompatibilityError(f'"{manifest.name}" takes images, not the samples of {source.id}')
-    try:
-        order = column_order([channel.name for channel in wanted.channels], [name for name, _ in source.channels])
-    except ValueError as error:
-        raise BundleCompatibilityError(f'"{manifest.name}" on {source.id}: {error}') from error
-    for channel, column in zip(wanted.channels, order, strict=True):
-        unit = source.channels[column][1]
-        if unit != channel.unit:
-            raise BundleCompatibilityError(
-                f'"{manifest.name}" on {source.id}: {channel.name} is in "{unit}", the model takes "{channel.unit}"'
-            )
-    if wanted.rate_hz and source.rate_hz and abs(source.rate_hz / wanted.rate_hz - 1) > _RATE_TOLERANCE:
-        raise BundleCompatibilityError(
-            f'"{manifest.name}" on {source.id}: sampled at {source.rate_hz:g} Hz, the model takes {wanted.rate_hz:g} Hz'
-        )
-    return order

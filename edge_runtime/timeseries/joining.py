@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Sequence
 from typing import Annotated
 
 import msgspec
@@ -112,32 +111,3 @@ class ChannelJoiner:
         self._waiting = [
             deque(zip(at, values, strict=True)) for at, values in zip(state.times, state.values, strict=True)
         ]
-
-
-def column_order(wanted: Sequence[str], offered: Sequence[str]) -> list[int]:
-    """Find the columns of a source that a model reads.
-
-    Parameters
-    ----------
-    wanted, offered : sequence of str
-        Channel names of the model and of the source.
-
-    Returns
-    -------
-    order : list of int
-        For each wanted channel its column.
-
-    Raises
-    ------
-    ValueError
-        Naming the channels that the source lacks.
-
-    Examples
-    --------
-    >>> column_order(["b", "a"], ["a", "b", "c"])
-    [1, 0]
-    """
-    missing = [name for name in wanted if name not in offered]
-    if missing:
-        raise ValueError(f"the source lacks {', '.join(missing)} (it has {', '.join(offered)})")
-    return [list(offered).index(name) for name in wanted]
