@@ -24,8 +24,9 @@ from edge_runtime.daemon import lifecycle, protocol
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.commands import Orders, acknowledging, resending
 from edge_runtime.daemon.complaints import Complaints
-from edge_runtime.daemon.desk import Addresses, Desk
+from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
+from edge_runtime.daemon.front import Front, availability
 from edge_runtime.daemon.http import HttpServer
 from edge_runtime.daemon.intake import GivenUp, Intake, Notice, PartSeen
 from edge_runtime.daemon.journal import Journal
@@ -38,7 +39,7 @@ from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
 from edge_runtime.errors import BrokerError
-from edge_runtime.messages import OFFLINE, ONLINE, STOPPED, EventIds, PartVerdict, PipeStatus, decode, encode
+from edge_runtime.messages import OFFLINE, ONLINE, STOPPED, EventIds, PartVerdict, decode
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks, Subscription
 from edge_runtime.mqtt.session import Session
@@ -99,7 +100,6 @@ class Supervisor:
         self._notes: deque[_Note] = deque()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
-        self._base = f"{config.gateway.root}/{config.gateway.id}"
         self._state = claim_state_dir(Path(config.gateway.state_dir))
         self._ids = EventIds(lambda: round(self._clock.wall() * 1000))
         self._gateway = Gateway(self._ids.next().lower(), config_sha256(config))
@@ -115,6 +115,7 @@ class Supervisor:
             retention_s=config.outbox.retention_s,
         )
         self._session = self._make_session()
+        self._front = Front(self._session, config.gateway.root, config.gateway.id)
         self._intake = Intake(
             config, metrics=self._metrics, complaints=self._complaints, clock=self._clock, notify=self._note
         )
@@ -125,7 +126,7 @@ class Supervisor:
             max_tokens=max(1, config.broker.receive_maximum // 2),
         )
         self._desk = self._make_desk()
-        self._status = lifecycle.StatusBoard(self._publish_status, self._clock)
+        self._status = lifecycle.StatusBoard(self._front.say_status, self._clock)
         self._dispatcher = self._make_dispatcher()
         self._sender = Sender(
             self._outbox,
@@ -160,7 +161,7 @@ class Supervisor:
         """Work until ``stop`` is called, then leave everything in order."""
         if self._http is not None:
             self._http.start()
-        self._session.subscribe([Subscription(*each) for each in self._intake.subscriptions()] + [self._commands()])
+        self._session.subscribe([Subscription(*each) for each in self._intake.subscriptions()] + [self._front.commands])
         self._session.start()
         try:
             while not self._stopping:
@@ -247,7 +248,7 @@ class Supervisor:
         """Sort a message; called from the network thread. What comes during the goodbye the broker delivers again."""
         if self._stopping:
             return
-        if message.topic.startswith(f"{self._base}/cmd/"):
+        if self._front.command_name(message.topic) is not None:
             self._note(message)
             return
         if not self._intake.take(message):
@@ -272,19 +273,18 @@ class Supervisor:
             on_refused=lambda topic, error: self._complaints.say("receiving", topic, "not_subscribed", str(error)),
             on_dropped=self._dropped,
         )
-        will = Outgoing(f"{self._base}/availability", OFFLINE, qos=1, retain=True)
-        return Session(self._config.broker, callbacks, will=will)
+        gateway = self._config.gateway
+        return Session(self._config.broker, callbacks, will=availability(f"{gateway.root}/{gateway.id}", OFFLINE))
 
     # Parts ------------------------------------------------------------------------------------------------------
 
     def _make_desk(self) -> Desk:
-        addresses = Addresses(f"{self._base}/alert/event", f"{self._base}/alert/state/", f"{self._base}/part/verdict")
         stored = self._outbox.load_state("alarm/") | self._outbox.load_state("alert/")
         desk = Desk(
             self._config.pipelines,
             self._journal,
             self._gateway,
-            addresses,
+            self._front.addresses,
             event_ids=self._ids,
             clock=self._clock,
             stored=stored,
@@ -321,27 +321,17 @@ class Supervisor:
 
     # Towards the broker -----------------------------------------------------------------------------------------
 
-    def _commands(self) -> Subscription:
-        return Subscription(f"{self._base}/cmd/#", 1)
-
     def _acknowledge(self, token: object) -> None:
         self._session.acknowledge(token)  # type: ignore[arg-type] # intake passes tokens through unread
 
-    def _publish(self, topic: str, payload: bytes, *, qos: int = 1, retain: bool = True) -> None:
-        """Publish what may be lost; it is published again when it changes or after a reconnection."""
-        self._session.publish(Outgoing(f"{self._base}/{topic}", payload, qos, retain))
-
     def _publish_event(self, topic: str, payload: bytes, retain: bool) -> int | None:
         return self._session.publish(Outgoing(topic, payload, 1, retain)) if self._connected else None
-
-    def _publish_status(self, pipeline: str, status: PipeStatus) -> None:
-        self._publish(f"pipe/{pipeline}/status", encode(status))
 
     def _greet(self) -> None:
         """Say everything that is retained, then let the outbox flow."""
         self._connected = True
         self._sender.connected()
-        self._publish("availability", ONLINE)
+        self._front.say_available(ONLINE)
         now = self._clock.wall()
         born = lifecycle.birth(
             self._config.gateway.id,
@@ -350,7 +340,7 @@ class Supervisor:
             [pipeline.id for pipeline in self._config.pipelines],
             now,
         )
-        self._publish("birth", encode(born))
+        self._front.say_birth(born)
         self._status.publish_all()
         self._desk.changed = True
         self._next_health = 0.0
@@ -360,7 +350,7 @@ class Supervisor:
 
     def _publish_installed(self, pipeline: str, release: int) -> None:
         facts = self._dispatcher.facts[pipeline]
-        self._publish(f"model/{facts.name}/installed", encode(lifecycle.installed(facts, release, self._clock.wall())))
+        self._front.say_installed(lifecycle.installed(facts, release, self._clock.wall()))
 
     def _built(self, pipeline: str, built: protocol.Built) -> None:
         """Note the engine of a pipeline, and record its golden answers where nobody did."""
@@ -383,18 +373,14 @@ class Supervisor:
         if self._sampled[pipeline] % every:
             return
         digest = payload.sha256() if isinstance(payload, FramePayload) else None
-        result = tell_result(outcome, occasion, now_s=self._clock.wall(), input_sha256=digest)
-        self._publish(f"pipe/{pipeline}/result", encode(result), qos=0, retain=False)
+        self._front.say_result(tell_result(outcome, occasion, now_s=self._clock.wall(), input_sha256=digest))
 
     def _obey(self, message: Incoming) -> None:
         """Carry out a command and answer it."""
-        name = message.topic.removeprefix(f"{self._base}/cmd/")
-        reply = self._orders.take(name, message.payload)
-        self._metrics.commands.labels(reply.command if reply.reason != "unknown_command" else "unknown", str(reply.ok))
-        topic = message.response_topic or f"{self._base}/reply/{reply.id}"
-        if reply.id or message.response_topic:
-            with suppress(ValueError):  # a response topic that nobody can publish to
-                self._session.publish(Outgoing(topic, encode(reply), 1, correlation_data=message.correlation_data))
+        reply = self._orders.take(self._front.command_name(message.topic) or "", message.payload)
+        known = "unknown" if reply.reason == "unknown_command" else reply.command
+        self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
+        self._front.answer(message, reply)
         self._journal.finish(message.token, now=self._clock.monotonic())
 
     def _report(self, now: float) -> None:
@@ -402,7 +388,7 @@ class Supervisor:
         self._ready = self._connected and self._dispatcher.keeper.ready
         if self._desk.changed and self._connected:
             self._desk.changed = False
-            self._publish("alert/summary", encode(self._desk.summary()))
+            self._front.say_summary(self._desk.summary())
         condition = (self._connected, self._dispatcher.keeper.ready, self._status.failed())
         if now < self._next_health and condition == self._told:
             return
@@ -422,14 +408,12 @@ class Supervisor:
         )
         health = self._health.report(vitals)
         self._gauge(health.rss_mb, vitals)
-        self._publish("health", encode(health))
         figures = {
             "outbox_depth": (float(vitals.outbox_depth), ""),
             "memory": (health.rss_mb, "MB"),
             "worker_replacements": (float(self._dispatcher.keeper.n_replaced), ""),
         }
-        for name, figure in lifecycle.figures(figures, self._clock.wall()).items():
-            self._publish(f"metric/{name}", encode(figure), qos=0, retain=False)
+        self._front.say_health(health, lifecycle.figures(figures, self._clock.wall()))
         if now >= self._next_purge:
             self._next_purge = now + _PURGE_EVERY_S
             self._outbox.purge()
@@ -455,7 +439,7 @@ class Supervisor:
         while self._connected and self._outbox.depth and self._clock.monotonic() < until:
             self._turn_sending()
         self._sender.finish()
-        self._publish("availability", STOPPED)
+        self._front.say_available(STOPPED)
         self._session.stop(flush_s=max(0.2, until - self._clock.monotonic()))
         if self._http is not None:
             self._http.close()
