@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,9 @@ from edge_runtime.bundle.durable import TEMPORARY_SUFFIX, Disk, replace_durably
 from edge_runtime.bundle.ledger import Ledger, StoredRelease, decode_ledger
 from edge_runtime.bundle.manifest import canonical_json
 from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES, read_unverified
-from edge_runtime.errors import HostEnvironmentError
+from edge_runtime.errors import BundleError, HostEnvironmentError
+
+logger = logging.getLogger(__name__)
 
 MAX_LEDGER_BYTES = 4 << 20
 
@@ -122,7 +125,11 @@ class StoreFolder:
         """Find the releases again from the bundle files; which was active is not known."""
         ledger = Ledger()
         for path in sorted(self.bundles.glob("*.edgebundle")):
-            bundle = read_unverified(read_limited(path, MAX_BUNDLE_BYTES))
+            try:
+                bundle = read_unverified(read_limited(path, MAX_BUNDLE_BYTES))
+            except BundleError as error:
+                logger.warning('event=stored_bundle_unreadable path="%s" reason="%s"', path, error)
+                continue
             stored = StoredRelease(
                 release=bundle.manifest.release,
                 version=bundle.manifest.version,

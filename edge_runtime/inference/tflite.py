@@ -47,8 +47,7 @@ class TfliteRuntime:
     """
 
     def __init__(self, model: bytes, *, engine: str = LITERT, threads: int = 1) -> None:
-        if model[4:8] != _MAGIC:
-            raise ModelLoadError("this is not a TensorFlow Lite model: the file identifier is missing")
+        _require_flatbuffer(model)
         interpreter_class, self._identity = _library(engine)
         try:
             with quiet_engine():
@@ -117,6 +116,19 @@ class TfliteRuntime:
     def close(self) -> None:
         """Release the model; ``run`` must not be called afterwards."""
         self._interpreter = None
+
+
+def _require_flatbuffer(model: bytes) -> None:
+    """Refuse what is no TFLite file at the first glance: tflite-runtime does not look, and crashes.
+
+    A FlatBuffer begins with the offset of its root table; the table with the distance back to its list of fields.
+    """
+    if model[4:8] != _MAGIC:
+        raise ModelLoadError("this is not a TensorFlow Lite model: the file identifier is missing")
+    root = int.from_bytes(model[:4], "little")
+    fields = root - int.from_bytes(model[root : root + 4], "little", signed=True)
+    if not (8 <= root <= len(model) - 4 and 8 <= fields <= len(model) - 4):  # noqa: PLR2004 - bytes of the header
+        raise ModelLoadError("this is not a TensorFlow Lite model: its root lies outside the file")
 
 
 @functools.cache

@@ -11,6 +11,7 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
+from onnx import TensorProto, helper, numpy_helper
 
 FOLDER = Path(__file__).resolve().parent
 SEED = 20240501
@@ -20,6 +21,8 @@ _TYPES = {
     "int32": schema.TensorType.INT32,
     "float32": schema.TensorType.FLOAT32,
 }
+#: The first version of each operator that takes these dtypes, so that old engines take the models, too.
+_VERSIONS = {schema.BuiltinOperator.FULLY_CONNECTED: 4, schema.BuiltinOperator.SOFTMAX: 2}
 
 
 class Graph:
@@ -68,7 +71,7 @@ class Graph:
         operator_code = schema.OperatorCodeT()
         operator_code.builtinCode = code
         operator_code.deprecatedBuiltinCode = min(code, 127)
-        operator_code.version = 4 if code == schema.BuiltinOperator.FULLY_CONNECTED else 2
+        operator_code.version = _VERSIONS.get(code, 1)
         operator = schema.OperatorT()
         operator.opcodeIndex = len(self._codes)
         operator.inputs = inputs
@@ -196,7 +199,136 @@ def smallest_model() -> bytes:
     return graph.finish([source], [target])
 
 
+def onnx_graph(nodes: list[Any], inputs: list[Any], outputs: list[Any], constants: list[Any]) -> bytes:
+    """Give an ONNX file of operator set 13."""
+    graph = helper.make_graph(nodes, "main", inputs, outputs, constants)
+    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8)
+    return bytes(model.SerializeToString())
+
+
+def image_onnx() -> bytes:
+    """Give int8 image (1, 8, 8, 3) to int8 probabilities of three labels, the same weights as the TFLite twin."""
+    rng = np.random.default_rng(SEED)
+    weights = rng.integers(-127, 128, (3, 192), dtype=np.int8)
+    bias = rng.integers(-200, 200, 3, dtype=np.int32)
+    constants = [
+        numpy_helper.from_array(np.float32(1 / 64), "image_scale"),
+        numpy_helper.from_array(np.int8(0), "image_zero"),
+        numpy_helper.from_array(np.float32(1 / 256), "scores_scale"),
+        numpy_helper.from_array(np.int8(-128), "scores_zero"),
+        numpy_helper.from_array(weights.T.astype(np.float32) / 1024, "weights"),
+        numpy_helper.from_array(bias.astype(np.float32) / 65536, "bias"),
+    ]
+    nodes = [
+        helper.make_node("DequantizeLinear", ["image", "image_scale", "image_zero"], ["real"]),
+        helper.make_node("Flatten", ["real"], ["flat"]),
+        helper.make_node("Gemm", ["flat", "weights", "bias"], ["logits"]),
+        helper.make_node("Softmax", ["logits"], ["probabilities"]),
+        helper.make_node("QuantizeLinear", ["probabilities", "scores_scale", "scores_zero"], ["scores"]),
+    ]
+    image = helper.make_tensor_value_info("image", TensorProto.INT8, [1, 8, 8, 3])
+    scores = helper.make_tensor_value_info("scores", TensorProto.INT8, [1, 3])
+    return onnx_graph(nodes, [image], [scores], constants)
+
+
+def recurrent_onnx() -> bytes:
+    """Give float window (1, 4, 2) to the hidden states of an LSTM."""
+    rng = np.random.default_rng(SEED)
+    constants = [
+        numpy_helper.from_array(rng.normal(size=(1, 12, 2)).astype(np.float32), "weights"),
+        numpy_helper.from_array(rng.normal(size=(1, 12, 3)).astype(np.float32), "recurrent"),
+    ]
+    nodes = [
+        helper.make_node("Transpose", ["window"], ["steps"], perm=[1, 0, 2]),
+        helper.make_node("LSTM", ["steps", "weights", "recurrent"], ["states"], hidden_size=3),
+        helper.make_node("Transpose", ["states"], ["hidden"], perm=[2, 0, 1, 3]),
+    ]
+    window = helper.make_tensor_value_info("window", TensorProto.FLOAT, [1, 4, 2])
+    hidden = helper.make_tensor_value_info("hidden", TensorProto.FLOAT, [1, 4, 1, 3])
+    return onnx_graph(nodes, [window], [hidden], constants)
+
+
+def unary_onnx(operator: str, dtype: int = TensorProto.FLOAT, *, domain: str = "") -> bytes:
+    """Give a model of one operator on two values; with another domain no engine knows it."""
+    node = helper.make_node(operator, ["x"], ["y"], domain=domain)
+    source = helper.make_tensor_value_info("x", dtype, [1, 2])
+    target = helper.make_tensor_value_info("y", dtype, [1, 2])
+    graph = helper.make_graph([node], "main", [source], [target])
+    imports = [helper.make_opsetid("", 13)] + ([helper.make_opsetid(domain, 1)] if domain else [])
+    return bytes(helper.make_model(graph, opset_imports=imports, ir_version=8).SerializeToString())
+
+
+def endless_onnx() -> bytes:
+    """Give a model whose loop never ends."""
+    value = helper.make_tensor_value_info("value", TensorProto.FLOAT, [1, 2])
+    following = helper.make_tensor_value_info("following", TensorProto.FLOAT, [1, 2])
+    body = helper.make_graph(
+        [
+            helper.make_node("Sin", ["value"], ["following"]),
+            helper.make_node("Identity", ["go_on"], ["still"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("turn", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            value,
+        ],
+        [helper.make_tensor_value_info("still", TensorProto.BOOL, []), following],
+    )
+    node = helper.make_node("Loop", ["", "always", "x"], ["y"], body=body)
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])
+    target = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])
+    always = numpy_helper.from_array(np.array(True), "always")
+    return onnx_graph([node], [source], [target], [always])
+
+
+def greedy_onnx() -> bytes:
+    """Give a model that asks for 32 GiB when it runs."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["whole"], to=TensorProto.INT64),
+        helper.make_node("Add", ["whole", "sizes"], ["shape"]),
+        helper.make_node("ConstantOfShape", ["shape"], ["block"]),
+        helper.make_node("ReduceSum", ["block"], ["y"], keepdims=0),
+    ]
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])
+    target = helper.make_tensor_value_info("y", TensorProto.FLOAT, [])
+    sizes = numpy_helper.from_array(np.array([1 << 17, 1 << 16], np.int64), "sizes")
+    return onnx_graph(nodes, [source], [target], [sizes])
+
+
+def external_onnx() -> bytes:
+    """Give a model whose weights are said to be in another file."""
+    weights = helper.make_tensor("weights", TensorProto.FLOAT, [2], b"\0" * 8, raw=True)
+    weights.ClearField("raw_data")
+    weights.data_location = TensorProto.EXTERNAL
+    entry = weights.external_data.add()
+    entry.key, entry.value = "location", "weights.bin"
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])
+    target = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])
+    return onnx_graph([helper.make_node("Add", ["x", "weights"], ["y"])], [source], [target], [weights])
+
+
+def random_onnx() -> bytes:
+    """Give a model that answers otherwise each time."""
+    nodes = [
+        helper.make_node("RandomUniformLike", ["x"], ["noise"]),
+        helper.make_node("Add", ["x", "noise"], ["y"]),
+    ]
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])
+    target = helper.make_tensor_value_info("y", TensorProto.FLOAT, [1, 2])
+    return onnx_graph(nodes, [source], [target], [])
+
+
 MODELS = {
+    "image_int8.onnx": image_onnx,
+    "recurrent_float.onnx": recurrent_onnx,
+    "logarithm_float.onnx": lambda: unary_onnx("Log"),
+    "custom_operator.onnx": lambda: unary_onnx("Secret", domain="factory"),
+    "double_abs.onnx": lambda: unary_onnx("Abs", TensorProto.DOUBLE),
+    "endless_loop.onnx": endless_onnx,
+    "greedy.onnx": greedy_onnx,
+    "external_weights.onnx": external_onnx,
+    "random_noise.onnx": random_onnx,
     "image_int8.tflite": image_model,
     "window_int8.tflite": window_model,
     "recurrent_float.tflite": recurrent_model,
