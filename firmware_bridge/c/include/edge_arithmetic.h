@@ -1,0 +1,130 @@
+/* Fixed-point arithmetic of the "tflm" contract, shared by all kernels.
+ *
+ * Source of the arithmetic: the quantized reference kernels of tflite-micro, built with double rounding. The
+ * conformance tests hold every function here to it. Right shifts of negative integers are arithmetic on every
+ * compiler this code supports; c/tests/arithmetic.c refuses to run where they are not.
+ */
+#ifndef EDGE_ARITHMETIC_H
+#define EDGE_ARITHMETIC_H
+
+#include <stdint.h>
+#include <string.h>
+
+/* Kernels are weak so that two models in one image share them; the number in their names is the layout version. */
+#if defined(__GNUC__) || defined(__clang__)
+#define EDGE_KERNEL __attribute__((weak))
+#define EDGE_ALIGN4 __attribute__((aligned(4)))
+#define EDGE_INLINE static inline __attribute__((always_inline))
+#else
+#define EDGE_KERNEL
+#define EDGE_ALIGN4
+#define EDGE_INLINE static inline
+#endif
+
+/* One path is chosen at compile time; define EDGE_PORTABLE to get plain C99 everywhere. */
+#if !defined(EDGE_PORTABLE) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
+#define EDGE_USE_MVE 1
+#elif !defined(EDGE_PORTABLE) && defined(__ARM_FEATURE_DSP) && (__ARM_FEATURE_DSP == 1) && defined(__GNUC__)
+#define EDGE_USE_DSP 1
+#endif
+
+/* Packed access: four bytes at any address as one little-endian word. */
+EDGE_INLINE uint32_t edge_load_u32(const void *address) {
+  uint32_t word;
+  memcpy(&word, address, sizeof(word));
+  return word;
+}
+
+EDGE_INLINE int32_t edge_clamp(int32_t value, int32_t low, int32_t high) {
+  if (value < low) { return low; }
+  return value > high ? high : value;
+}
+
+/* round(a * b / 2^31), halves towards plus infinity; never saturates because multipliers are not negative. */
+EDGE_INLINE int32_t edge_doubling_high(int32_t a, int32_t b) {
+  const int64_t product = (int64_t)a * (int64_t)b;
+  return (int32_t)((product + ((int64_t)1 << 30)) >> 31);
+}
+
+/* round(value / 2^exponent), halves away from zero; exponent 0..31. */
+EDGE_INLINE int32_t edge_divide_by_power(int32_t value, int32_t exponent) {
+  const int32_t mask = (int32_t)(((uint32_t)1 << (uint32_t)exponent) - 1u);
+  const int32_t threshold = (mask >> 1) + (value < 0 ? 1 : 0);
+  return (value >> exponent) + ((value & mask) > threshold ? 1 : 0);
+}
+
+/* value * multiplier / 2^31 * 2^shift with both roundings; shift -31..31, positive shifts left and wraps. */
+EDGE_INLINE int32_t edge_multiply(int32_t value, int32_t multiplier, int32_t shift) {
+  const int32_t left = shift > 0 ? shift : 0;
+  const int32_t right = shift > 0 ? 0 : -shift;
+  const int32_t shifted = (int32_t)((uint32_t)value << (uint32_t)left);
+  return edge_divide_by_power(edge_doubling_high(shifted, multiplier), right);
+}
+
+/* The same number for |value| < 2^30 and shift -31..-1; the emitter proves both before it asks for it. */
+EDGE_INLINE int32_t edge_multiply_fast(int32_t value, int32_t multiplier, int32_t right) {
+  int32_t high;
+#if defined(EDGE_USE_DSP)
+  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * 2), "r"(multiplier));
+#else
+  high = edge_doubling_high(value, multiplier);
+#endif
+  return (high + ((int32_t)1 << (right - 1)) + (high >> 31)) >> right;
+}
+
+#if defined(EDGE_USE_DSP)
+/* Bytes 0 and 2, or 1 and 3, of a word as two signed halfwords. */
+EDGE_INLINE uint32_t edge_even_bytes(uint32_t word) {
+  uint32_t pair;
+  __asm("sxtb16 %0, %1" : "=r"(pair) : "r"(word));
+  return pair;
+}
+
+EDGE_INLINE uint32_t edge_odd_bytes(uint32_t word) {
+  uint32_t pair;
+  __asm("sxtb16 %0, %1, ror #8" : "=r"(pair) : "r"(word));
+  return pair;
+}
+
+EDGE_INLINE uint32_t edge_even_bytes_plus(uint32_t pair, uint32_t word) {
+  uint32_t sum;
+  __asm("sxtab16 %0, %1, %2" : "=r"(sum) : "r"(pair), "r"(word));
+  return sum;
+}
+
+EDGE_INLINE uint32_t edge_odd_bytes_plus(uint32_t pair, uint32_t word) {
+  uint32_t sum;
+  __asm("sxtab16 %0, %1, %2, ror #8" : "=r"(sum) : "r"(pair), "r"(word));
+  return sum;
+}
+
+EDGE_INLINE int32_t edge_dual_multiply_add(uint32_t a, uint32_t b, int32_t sum) {
+  int32_t result;
+  __asm("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
+EDGE_INLINE int32_t edge_low_multiply_add(uint32_t a, uint32_t b, int32_t sum) {
+  int32_t result;
+  __asm("smlabb %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
+EDGE_INLINE int32_t edge_high_multiply_add(uint32_t a, uint32_t b, int32_t sum) {
+  int32_t result;
+  __asm("smlatt %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
+/* `count` bytes (a multiple of 4) as halfwords in the order 0 2 1 3, which is the order weights unpack to. */
+EDGE_INLINE void edge_widen(const int8_t *bytes, uint32_t *pairs, int32_t count, int32_t pair_step) {
+  for (int32_t k = 0; k < count; k += 4) {
+    const uint32_t word = edge_load_u32(bytes + k);
+    pairs[0] = edge_even_bytes(word);
+    pairs[1] = edge_odd_bytes(word);
+    pairs += pair_step;
+  }
+}
+#endif
+
+#endif

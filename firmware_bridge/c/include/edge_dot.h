@@ -1,0 +1,108 @@
+/* Dot products of int8 weight rows with one int8 vector; the sums are exact in 32 bits.
+ *
+ * With SMLAD the vector is widened once to halfwords (edge_widen) and four rows are worked on together; with Helium and
+ * in portable C the vector stays bytes. Weight rows are `stride` bytes apart, a multiple of 4, zero filled.
+ */
+#ifndef EDGE_DOT_H
+#define EDGE_DOT_H
+
+#include "edge_arithmetic.h"
+
+#if defined(EDGE_USE_MVE)
+#include <arm_mve.h>
+#endif
+
+#if defined(EDGE_USE_DSP)
+
+/* The form in which a vector of `depth` bytes is multiplied, and how many bytes it takes. */
+typedef uint32_t edge_vector;
+
+EDGE_INLINE void edge_prepare(const int8_t *bytes, edge_vector *vector, int32_t depth) {
+  const int32_t whole = depth / 4 * 4;
+  edge_widen(bytes, vector, whole, 2);
+  if (whole < depth) {
+    int8_t tail[4] = {0, 0, 0, 0};
+    for (int32_t k = whole; k < depth; ++k) { tail[k - whole] = bytes[k]; }
+    edge_widen(tail, vector + whole / 2, 4, 2);
+  }
+}
+
+EDGE_INLINE int32_t edge_dot(const int8_t *weights, const edge_vector *vector, int32_t depth, int32_t sum) {
+  for (int32_t k = 0; k < depth; k += 4) {
+    const uint32_t word = edge_load_u32(weights + k);
+    sum = edge_dual_multiply_add(edge_even_bytes(word), vector[0], sum);
+    sum = edge_dual_multiply_add(edge_odd_bytes(word), vector[1], sum);
+    vector += 2;
+  }
+  return sum;
+}
+
+EDGE_INLINE void edge_dot_4(const int8_t *weights, int32_t stride, const edge_vector *vector, int32_t depth,
+                            int32_t sums[4]) {
+  int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+  const edge_vector *end = vector + (depth + 3) / 4 * 2;
+  const int8_t *pair = weights + 2 * stride;
+  while (vector != end) {
+    const uint32_t even = vector[0], odd = vector[1];
+    const uint32_t a = edge_load_u32(weights), b = edge_load_u32(weights + stride);
+    const uint32_t c = edge_load_u32(pair), d = edge_load_u32(pair + stride);
+    s0 = edge_dual_multiply_add(edge_odd_bytes(a), odd, edge_dual_multiply_add(edge_even_bytes(a), even, s0));
+    s1 = edge_dual_multiply_add(edge_odd_bytes(b), odd, edge_dual_multiply_add(edge_even_bytes(b), even, s1));
+    s2 = edge_dual_multiply_add(edge_odd_bytes(c), odd, edge_dual_multiply_add(edge_even_bytes(c), even, s2));
+    s3 = edge_dual_multiply_add(edge_odd_bytes(d), odd, edge_dual_multiply_add(edge_even_bytes(d), even, s3));
+    vector += 2;
+    weights += 4;
+    pair += 4;
+  }
+  sums[0] = s0;
+  sums[1] = s1;
+  sums[2] = s2;
+  sums[3] = s3;
+}
+
+#else
+
+typedef int8_t edge_vector;
+
+EDGE_INLINE int32_t edge_dot(const int8_t *weights, const edge_vector *vector, int32_t depth, int32_t sum) {
+#if defined(EDGE_USE_MVE)
+  for (int32_t left = depth; left > 0; left -= 16) {
+    const mve_pred16_t lanes = vctp8q((uint32_t)left);
+    sum = vmladavaq_s8(sum, vldrbq_z_s8(weights, lanes), vldrbq_z_s8(vector, lanes));
+    weights += 16;
+    vector += 16;
+  }
+#else
+  for (int32_t k = 0; k < depth; ++k) { sum += (int32_t)weights[k] * (int32_t)vector[k]; }
+#endif
+  return sum;
+}
+
+EDGE_INLINE void edge_dot_4(const int8_t *weights, int32_t stride, const edge_vector *vector, int32_t depth,
+                            int32_t sums[4]) {
+#if defined(EDGE_USE_MVE)
+  int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
+  const int8_t *pair = weights + 2 * stride;
+  for (int32_t left = depth; left > 0; left -= 16) {
+    const mve_pred16_t lanes = vctp8q((uint32_t)left);
+    const int8x16_t x = vldrbq_z_s8(vector, lanes);
+    s0 = vmladavaq_s8(s0, vldrbq_z_s8(weights, lanes), x);
+    s1 = vmladavaq_s8(s1, vldrbq_z_s8(weights + stride, lanes), x);
+    s2 = vmladavaq_s8(s2, vldrbq_z_s8(pair, lanes), x);
+    s3 = vmladavaq_s8(s3, vldrbq_z_s8(pair + stride, lanes), x);
+    vector += 16;
+    weights += 16;
+    pair += 16;
+  }
+  sums[0] = s0;
+  sums[1] = s1;
+  sums[2] = s2;
+  sums[3] = s3;
+#else
+  for (int32_t row = 0; row < 4; ++row) { sums[row] = edge_dot(weights + row * stride, vector, depth, sums[row]); }
+#endif
+}
+
+#endif
+
+#endif

@@ -1,0 +1,110 @@
+/* UNIDIRECTIONAL_SEQUENCE_LSTM, int8 with int16 cell state: input [batches][steps][depth] or [steps][batches][depth],
+ * output the same with `units`; hidden [batches][units] and cell [batches][units] are the caller's state.
+ *
+ * Gate sums are brought to Q3.12, sigmoid and tanh interpolate a table of 256 samples, gate values are Q0.15.
+ * Source of the arithmetic: tflite-micro's 8x8_16 LSTM and its int16 logistic and tanh.
+ */
+#include "edge_dot.h"
+#include "edge_kernels.h"
+
+static int32_t saturate_16(int32_t value) { return edge_clamp(value, -32768, 32767); }
+
+/* Q3.12 to Q0.15. */
+static int32_t sigmoid_16(const uint16_t *table, int32_t value) {
+  const int32_t scaled = value * 3;
+  const uint32_t magnitude = (uint32_t)(scaled < 0 ? -scaled : scaled);
+  const uint32_t index = magnitude >> 9;
+  uint32_t result = 0x7FFFu << 10;
+  if (index < 255u) {
+    const uint32_t low = table[index], high = table[index + 1u];
+    result = (low << 9) + (magnitude & 0x1FFu) * (high - low);
+  }
+  result = scaled >= 0 ? result + (1u << 9) : (1u << 25) - result + (1u << 9) - 1u;
+  return (int32_t)(result >> 10);
+}
+
+/* value * multiplier / 2^shift is on the table's scale; result Q0.15. */
+static int32_t tanh_16(const uint16_t *table, int32_t value, int32_t multiplier, int32_t shift) {
+  const int32_t rounding = shift > 0 ? (int32_t)1 << (shift - 1) : 0;
+  const int32_t scaled = (value * multiplier + rounding) >> shift;
+  const uint32_t magnitude = (uint32_t)(scaled < 0 ? -scaled : scaled);
+  const uint32_t index = magnitude >> 8;
+  int32_t result = 0xFFFF << 8;
+  if (index < 255u) {
+    const uint32_t low = table[index], high = table[index + 1u];
+    result = (int32_t)((low << 8) + (magnitude & 0xFFu) * (high - low));
+  }
+  result = scaled >= 0 ? result - (1 << 23) + (1 << 7) : -result + (1 << 23) + (1 << 7) - 1;
+  return result >> 8;
+}
+
+/* Both vectors of one step, as the dot products want them, in scratch: input first, hidden behind it. */
+struct operands {
+  edge_vector *input, *hidden;
+};
+
+static struct operands place(const struct edge_lstm *p, void *scratch) {
+  struct operands v;
+  v.input = (edge_vector *)scratch;
+#if defined(EDGE_USE_DSP)
+  v.hidden = v.input + p->input_stride / 2;
+#else
+  v.hidden = v.input + p->input_stride;
+#endif
+  return v;
+}
+
+static void load(edge_vector *vector, const int8_t *bytes, int32_t depth) {
+#if defined(EDGE_USE_DSP)
+  edge_prepare(bytes, vector, depth);
+#else
+  memcpy(vector, bytes, (size_t)depth);
+#endif
+}
+
+static void one_step(const struct edge_lstm *p, const struct operands *v, int8_t *hidden, int16_t *cell) {
+  const int8_t *input_row = p->input_weights, *recurrent_row = p->recurrent_weights;
+  for (int32_t unit = 0; unit < p->units; ++unit) {
+    int32_t from_input[4], from_hidden[4], gate[4];
+    for (int32_t g = 0; g < 4; ++g) {
+      from_input[g] = p->input_bias[4 * unit + g];
+      from_hidden[g] = p->recurrent_bias[4 * unit + g];
+    }
+    edge_dot_4(input_row, p->input_stride, v->input, p->depth, from_input);
+    edge_dot_4(recurrent_row, p->recurrent_stride, v->hidden, p->units, from_hidden);
+    for (int32_t g = 0; g < 4; ++g) {
+      const int32_t a = saturate_16(edge_multiply(from_input[g], p->input_multiplier[g], p->input_shift[g]));
+      const int32_t b =
+          saturate_16(edge_multiply(from_hidden[g], p->recurrent_multiplier[g], p->recurrent_shift[g]));
+      const int32_t sum = saturate_16(a + b);
+      gate[g] = g == 2 ? tanh_16(p->sigmoid, sum, 3, 0) : sigmoid_16(p->sigmoid, sum);
+    }
+    const int32_t kept = saturate_16(edge_multiply(gate[0] * cell[unit], p->forget_multiplier, p->forget_shift));
+    const int32_t fresh =
+        saturate_16(edge_multiply(gate[1] * gate[2], p->candidate_multiplier, p->candidate_shift));
+    int32_t state = saturate_16(kept + fresh);
+    if (p->cell_clip > 0) { state = edge_clamp(state, -p->cell_clip, p->cell_clip); }
+    cell[unit] = (int16_t)state;
+    const int32_t bounded = tanh_16(p->sigmoid, state, p->tanh_multiplier, p->tanh_shift);
+    const int32_t code = edge_multiply(bounded * gate[3], p->output_multiplier, p->output_shift);
+    hidden[unit] = (int8_t)edge_clamp(code + p->output_zero_point, -128, 127);
+    input_row += 4 * p->input_stride;
+    recurrent_row += 4 * p->recurrent_stride;
+  }
+}
+
+EDGE_KERNEL void edge_k1_lstm_s8(const struct edge_lstm *p, const int8_t *input, int8_t *output, int8_t *hidden,
+                                 int16_t *cell, void *scratch) {
+  const struct operands v = place(p, scratch);
+  for (int32_t b = 0; b < p->batches; ++b) {
+    for (int32_t t = 0; t < p->steps; ++t) {
+      const int32_t position = b * p->batch_step + t * p->time_step;
+      load(v.input, input + position * p->depth, p->depth);
+      load(v.hidden, hidden, p->units);
+      one_step(p, &v, hidden, cell);
+      memcpy(output + position * p->units, hidden, (size_t)p->units);
+    }
+    hidden += p->units;
+    cell += p->units;
+  }
+}

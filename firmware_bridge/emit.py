@@ -1,0 +1,383 @@
+"""Writing a directory of C: model.c, model.h, the kernels it needs, golden vectors, a CMake fragment and a README."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from typing import Final
+
+import msgspec
+import numpy as np
+
+from edge_runtime.errors import UsageError
+from firmware_bridge.ctext import CallWriter, array_text, comment, constants_of, float_text
+from firmware_bridge.plan import Plan
+from firmware_bridge.program import Buffer, Port, Program
+from firmware_bridge.targets import Target
+
+MANIFEST: Final = "firmware.json"
+SCHEMA: Final = "edge.firmware/1"
+CONTRACT: Final = "tflm"
+_NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+_KEYWORDS: Final = frozenset(
+    re.split(
+        " ",
+        "auto break case char const continue default do double else enum extern float for goto if inline "
+        "int long register restrict return short signed sizeof static struct switch typedef union "
+        "unsigned void volatile while asm bool class delete export false friend mutable namespace new "
+        "operator private protected public template this throw true try using virtual arena state main "
+        "model edge errno stdin stdout stderr",
+    )
+)
+
+
+class PortManifest(msgspec.Struct, frozen=True):
+    """One graph input or output in ``firmware.json``."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    nbytes: int
+    arena_offset: int
+    scale: float
+    zero_point: int
+
+
+class FirmwareManifest(msgspec.Struct, frozen=True):
+    """What an emitted directory holds; ``docs/formats/firmware-directory.md`` specifies it."""
+
+    schema: str
+    name: str
+    target: str
+    contract: str
+    model_sha256: str
+    model_bytes: int
+    arena_bytes: int
+    arena_lower_bound: int
+    state_bytes: int
+    macs: int
+    constant_bytes: int
+    kernels: tuple[str, ...]
+    inputs: tuple[PortManifest, ...]
+    outputs: tuple[PortManifest, ...]
+    operators: tuple[tuple[int, str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Emission:
+    """All files of one emitted directory, by relative path."""
+
+    manifest: FirmwareManifest
+    files: Mapping[str, str]
+
+
+def check_name(name: str) -> str:
+    """Return a name that may prefix C symbols.
+
+    Raises
+    ------
+    UsageError
+        When it is a keyword of C or C++, reserved here, or not ``[a-z][a-z0-9_]*`` of at most 40 characters.
+    """
+    if name in _KEYWORDS:
+        raise UsageError(f"--name {name}: a keyword of C or C++, or taken by the emitted code; choose another name")
+    if not _NAME.match(name) or "__" in name:
+        raise UsageError(f"--name {name}: use a lower case letter, then at most 39 of a-z, 0-9 and single _")
+    return name
+
+
+def name_from(stem: str) -> str:
+    """Make a C name out of a file's stem; keywords and digits in front get ``model_`` put before them."""
+    clean = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", stem.lower())).strip("_")[:33] or "net"
+    return clean if clean[0].isalpha() and clean not in _KEYWORDS else f"model_{clean}"
+
+
+def emit_program(program: Program, plan: Plan, target: Target, name: str) -> Emission:
+    """Write everything but golden vectors.
+
+    Parameters
+    ----------
+    program, plan
+        The model and its layout.
+    target : Target
+        For guards and the README.
+    name : str
+        Prefix of every public symbol, checked.
+
+    Returns
+    -------
+    emission : Emission
+        Text files by relative path.
+    """
+    constants = constants_of(program)
+    manifest = FirmwareManifest(
+        schema=SCHEMA,
+        name=name,
+        target=target.name,
+        contract=CONTRACT,
+        model_sha256=program.sha256,
+        model_bytes=program.model_bytes,
+        arena_bytes=plan.arena_bytes,
+        arena_lower_bound=plan.lower_bound,
+        state_bytes=plan.state_bytes,
+        macs=sum(step.macs for step in program.steps),
+        constant_bytes=sum(constant.values.nbytes for constant in constants),
+        kernels=tuple(sorted(program.kernels)),
+        inputs=tuple(_port_manifest(port, plan) for port in program.inputs),
+        outputs=tuple(_port_manifest(port, plan) for port in program.outputs),
+        operators=tuple((s.operator, s.name, s.macs) for s in (program.steps[i] for i in plan.order)),
+    )
+    files = {
+        "model.h": _header(manifest),
+        f"{name}.h": '/* The same as model.h beside this file, under a name of its own. */\n#include "model.h"\n',
+        "model.c": _source(manifest, program, plan, target),
+        "CMakeLists.txt": _cmake(manifest),
+        "README.md": _readme(manifest, target, plan),
+        MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n",
+    }
+    for kernel in manifest.kernels:
+        files[f"kernels/{kernel}.c"] = kernel_text("src", f"{kernel}.c")
+    for header in ("edge_arithmetic.h", "edge_dot.h", "edge_kernels.h"):
+        files[f"kernels/{header}"] = kernel_text("include", header)
+    return Emission(manifest, files)
+
+
+def kernel_text(folder: str, name: str) -> str:
+    """Text of one file of the kernel library.
+
+    Raises
+    ------
+    FileNotFoundError
+        When the installation is incomplete.
+    """
+    return (resources.files("firmware_bridge") / "c" / folder / name).read_text(encoding="utf-8")
+
+
+def _port_manifest(port: Port, plan: Plan) -> PortManifest:
+    return PortManifest(
+        comment(port.name),
+        port.dtype,
+        port.shape,
+        port.nbytes,
+        plan.offset_of[port.buffer],
+        port.scale,
+        port.zero_point,
+    )
+
+
+_CTYPE = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}
+
+
+def _port_lines(manifest: FirmwareManifest, port: PortManifest, role: str, index: int) -> str:
+    upper = f"{manifest.name.upper()}_{role.upper()}{index}"
+    constness = "" if role == "input" else "const "
+    shape = " x ".join(str(size) for size in port.shape) or "scalar"
+    return (
+        f"/* {role} {index}: {port.name}, {port.dtype}, {shape}; real = SCALE * (code - ZERO_POINT) */\n"
+        f"#define {upper}_COUNT {int(np.prod(port.shape, dtype=np.int64))}\n"
+        f"#define {upper}_BYTES {port.nbytes}\n"
+        f"#define {upper}_OFFSET {port.arena_offset}\n"
+        f"#define {upper}_SCALE {float_text(port.scale)}\n"
+        f"#define {upper}_ZERO_POINT ({port.zero_point})\n"
+        f"static inline {constness}{_CTYPE[port.dtype]} *{manifest.name}_{role}{index}({constness}void *arena) {{\n"
+        f"  return ({constness}{_CTYPE[port.dtype]} *)({constness}void *)"
+        f"(({constness}uint8_t *)arena + {upper}_OFFSET);\n"
+        f"}}\n"
+    )
+
+
+def _header(manifest: FirmwareManifest) -> str:
+    name, upper = manifest.name, manifest.name.upper()
+    ports = [_port_lines(manifest, port, "input", index) for index, port in enumerate(manifest.inputs)]
+    ports += [_port_lines(manifest, port, "output", index) for index, port in enumerate(manifest.outputs)]
+    return f"""/* {name}: an int8 model as C99, arithmetic contract "{manifest.contract}".
+ *
+ * The caller owns two pieces of memory, both aligned to {upper}_ALIGN:
+ *   arena  {upper}_ARENA_BYTES bytes; holds the inputs before and the outputs after an invocation, nothing in between
+ *   state  {upper}_STATE_BYTES bytes; what the model remembers from one invocation to the next
+ * Call {name}_reset once, then for every inference: write the inputs through {name}_input0(arena) and so on, call
+ * {name}_invoke, read {name}_output0(arena) and so on. Invoking destroys the inputs. Nothing is allocated, no global
+ * is written, and two arenas may be used by two threads at once.
+ */
+#ifndef {upper}_MODEL_H
+#define {upper}_MODEL_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {{
+#endif
+
+#define {upper}_ALIGN 8
+#define {upper}_ARENA_BYTES {manifest.arena_bytes}
+#define {upper}_STATE_BYTES {manifest.state_bytes}
+#define {upper}_INPUTS {len(manifest.inputs)}
+#define {upper}_OUTPUTS {len(manifest.outputs)}
+
+/* What the functions below return. */
+enum {{
+  {upper}_OK = 0,
+  {upper}_ERROR_NULL = -1,      /* a pointer that is needed is null */
+  {upper}_ERROR_ALIGNMENT = -2  /* arena or state is not aligned to {upper}_ALIGN */
+}};
+
+/* Bytes of arena and state together. */
+int32_t {name}_bytes(void);
+
+/* Puts the state to its beginning; state may be null when {upper}_STATE_BYTES is 0. */
+int32_t {name}_reset(void *state);
+
+/* One inference; state may be null when {upper}_STATE_BYTES is 0. */
+int32_t {name}_invoke(void *arena, void *state);
+
+{chr(10).join(ports)}
+#ifdef __cplusplus
+}}
+#endif
+
+#endif
+"""
+
+
+def _initial_lines(program: Program, plan: Plan) -> tuple[list[str], list[str]]:
+    """Arrays and statements that put the state to its beginning."""
+    arrays, statements = [], []
+    states: list[Buffer] = [buffer for buffer in program.buffers if buffer.place == "state"]
+    for buffer in states:
+        offset = plan.state_offset_of[buffer.index]
+        if len(set(buffer.initial)) <= 1:
+            value = buffer.initial[0] if buffer.initial else 0
+            statements.append(f"  memset(bytes + {offset}, {value}, {buffer.nbytes});")
+        else:
+            items = ", ".join(str(byte) for byte in buffer.initial)
+            arrays.append(
+                f"/* initial {comment(buffer.name)} */\n"
+                f"static const uint8_t initial{buffer.index}[{buffer.nbytes}] = {{{items}}};\n"
+            )
+            statements.append(f"  memcpy(bytes + {offset}, initial{buffer.index}, {buffer.nbytes});")
+    return arrays, statements
+
+
+def _source(manifest: FirmwareManifest, program: Program, plan: Plan, target: Target) -> str:
+    name, upper = manifest.name, manifest.name.upper()
+    writer = CallWriter(program, plan)
+    initial_arrays, initial_statements = _initial_lines(program, plan)
+    guard = ""
+    if target.guard:
+        guard = f'#if {target.guard}\n#error "emitted for {target.name}; emit again with --target generic"\n#endif\n\n'
+    arrays = "\n".join([*(array_text(constant) for constant in constants_of(program)), *initial_arrays])
+    state_check = f"if (state == 0) {{ return {upper}_ERROR_NULL; }}" if plan.state_bytes else "(void)state_memory;"
+    state_pointer = "  uint8_t *state = (uint8_t *)state_memory;\n" if plan.state_bytes else ""
+    reset_body = "\n".join(initial_statements)
+    reset = (
+        f"  uint8_t *bytes = (uint8_t *)state;\n"
+        f"  if (bytes == 0) {{ return {upper}_ERROR_NULL; }}\n"
+        f"  if ((uintptr_t)state % {upper}_ALIGN != 0u) {{ return {upper}_ERROR_ALIGNMENT; }}\n{reset_body}\n"
+        if plan.state_bytes
+        else "  (void)state;\n"
+    )
+    aligned = "(uintptr_t)arena" + (" | (uintptr_t)state" if plan.state_bytes else "")
+    newline = "\n"
+    return f"""/* {name}: emitted for {target.name}; do not edit, emit again. Model {manifest.model_sha256[:16]}. */
+#include "model.h"
+
+#include "kernels/edge_arithmetic.h"
+#include "kernels/edge_kernels.h"
+
+{guard}/* Define EDGE_STEP(operator) to watch the operators as they start, for instance to count cycles. */
+#ifndef EDGE_STEP
+#define EDGE_STEP(operator)
+#endif
+
+{arrays}
+{newline.join(writer.structs)}
+int32_t {name}_bytes(void) {{ return {upper}_ARENA_BYTES + {upper}_STATE_BYTES; }}
+
+int32_t {name}_reset(void *state) {{
+{reset}  return {upper}_OK;
+}}
+
+int32_t {name}_invoke(void *arena_memory, void *state_memory) {{
+  uint8_t *arena = (uint8_t *)arena_memory;
+{state_pointer}  if (arena == 0) {{ return {upper}_ERROR_NULL; }}
+  {state_check}
+  if (({aligned}) % {upper}_ALIGN != 0u) {{ return {upper}_ERROR_ALIGNMENT; }}
+{newline.join(writer.body)}
+  return {upper}_OK;
+}}
+"""
+
+
+def _cmake(manifest: FirmwareManifest) -> str:
+    sources = "\n  ".join(f"${{CMAKE_CURRENT_LIST_DIR}}/kernels/{kernel}.c" for kernel in manifest.kernels)
+    library = f"edge_model_{manifest.name}"
+    return f"""# add_subdirectory() or include() this, then target_link_libraries(app {library}).
+add_library({library} STATIC
+  ${{CMAKE_CURRENT_LIST_DIR}}/model.c
+  {sources})
+target_include_directories({library} PUBLIC ${{CMAKE_CURRENT_LIST_DIR}})
+set_target_properties({library} PROPERTIES C_STANDARD 99 C_EXTENSIONS ON)
+"""
+
+
+def _readme(manifest: FirmwareManifest, target: Target, plan: Plan) -> str:
+    name, upper = manifest.name, manifest.name.upper()
+    ports = "\n".join(
+        f"| {role} {index} | {port.dtype} | {' x '.join(map(str, port.shape)) or 'scalar'} | {port.scale:.9g} "
+        f"| {port.zero_point} | {port.nbytes} |"
+        for role, group in (("input", manifest.inputs), ("output", manifest.outputs))
+        for index, port in enumerate(group)
+    )
+    peak = "\n".join(f"- {comment(entry)}: {nbytes}" for entry, nbytes in plan.peak[:4])
+    operators = "\n".join(f"| {index} | {kind} | {macs} |" for index, kind, macs in manifest.operators)
+    return f"""# {name}
+
+An int8 model as standalone C99 for `{target.name}`, equal bit for bit to the arithmetic contract `{manifest.contract}`
+(tflite-micro's reference kernels). Model file sha256 `{manifest.model_sha256}`.
+
+## Memory
+
+| | bytes |
+|---|---|
+| arena (RAM, the caller's, aligned to 8) | {manifest.arena_bytes} |
+| lower bound of the arena for this order | {manifest.arena_lower_bound} |
+| state (RAM, the caller's, aligned to 8) | {manifest.state_bytes} |
+| weights and tables (flash) | {manifest.constant_bytes} |
+| the .tflite file, for comparison | {manifest.model_bytes} |
+
+Live at the peak, in bytes:
+
+{peak}
+
+## Ends
+
+| end | type | shape | scale | zero point | bytes |
+|---|---|---|---|---|---|
+{ports}
+
+## Use
+
+```c
+#include "{name}.h"
+
+static uint64_t arena[({upper}_ARENA_BYTES + 7) / 8];
+static uint64_t state[({upper}_STATE_BYTES + 8) / 8];
+
+{name}_reset(state);                    /* once */
+fill({name}_input0(arena));             /* your samples, quantized as above */
+{name}_invoke(arena, state);            /* 0, or a negative code of model.h */
+use({name}_output0(arena));
+```
+
+Compile `model.c` and `kernels/*.c` with `{target.flags}`, or take `CMakeLists.txt`. Define `EDGE_PORTABLE` to leave out
+the SMLAD and Helium paths; the results are the same. The kernels are weak symbols, so several emitted models share
+them in one image. `golden.h` holds inputs and the outputs that belong to them, for a self-test on the device.
+
+## Operators
+
+| index | operator | MACs |
+|---|---|---|
+{operators}
+"""

@@ -1,0 +1,141 @@
+"""From a model to a program: every operator is lowered in the model's order, or the model is refused."""
+
+from __future__ import annotations
+
+from edge_runtime.errors import UnsupportedOperatorError
+from firmware_bridge.lowering import CTYPES, Lowering
+from firmware_bridge.model import Model, Operator, Subgraph, Tensor
+from firmware_bridge.operators import LOWERINGS
+from firmware_bridge.operators.variables import variable_key
+from firmware_bridge.program import Port, Program
+from firmware_bridge.targets import Target
+
+_REMEDIES = {
+    "TRANSPOSE_CONV": "use RESIZE_NEAREST_NEIGHBOR followed by CONV_2D",
+    "RESIZE_BILINEAR": "use RESIZE_NEAREST_NEIGHBOR",
+    "SLICE": "use STRIDED_SLICE",
+    "PADV2": "pad with zero (PAD)",
+    "PACK": "use CONCATENATION and RESHAPE",
+    "UNPACK": "use SPLIT and RESHAPE",
+    "LSTM": "convert it as UNIDIRECTIONAL_SEQUENCE_LSTM",
+    "RELU_N1_TO_1": "fuse it into the operator before",
+    "CAST": "keep int8 throughout; CAST has no quantized form",
+}
+
+
+def lower_model(model: Model, target: Target) -> Program:
+    """Lower a model for a target.
+
+    Parameters
+    ----------
+    model : Model
+        As read.
+    target : Target
+        Decides scratch sizes.
+
+    Returns
+    -------
+    program : Program
+        Steps in the model's order.
+
+    Raises
+    ------
+    UnsupportedOperatorError
+        When an operator, type or shape cannot be emitted; names it, its place and what to change.
+    """
+    graph = model.subgraphs[0]
+    unknown = [operator for operator in graph.operators if operator.name not in LOWERINGS]
+    if unknown:
+        raise UnsupportedOperatorError(_unsupported(graph, unknown))
+    lowering = Lowering(graph, target)
+    _collect_initial_values(model, lowering)
+    inputs = tuple(_input_port(lowering, graph.tensors[index]) for index in graph.inputs)
+    for operator in graph.operators:
+        lowering.current = operator.index
+        _check_order(lowering, operator)
+        LOWERINGS[operator.name](lowering, operator)
+    outputs = tuple(_output_port(lowering, graph.tensors[index]) for index in graph.outputs)
+    if not inputs or not outputs:
+        raise UnsupportedOperatorError("the graph has no input or no output; nothing could be computed with it")
+    kernels = frozenset(call.kernel for step in lowering.steps for call in step.calls)
+    return Program(tuple(lowering.buffers), tuple(lowering.steps), inputs, outputs, model.sha256, model.nbytes, kernels)
+
+
+def _unsupported(graph: Subgraph, operators: list[Operator]) -> str:
+    lines = []
+    for operator in operators:
+        output = graph.tensors[operator.outputs[0]].name if operator.outputs and operator.outputs[0] >= 0 else "nothing"
+        remedy = _REMEDIES.get(operator.name, "replace it in the model, or run this part outside")
+        lines.append(f"operator {operator.index} {operator.name} (output {output!r}) is not supported; {remedy}")
+    shown = 8
+    more = [f"and {len(lines) - shown} more"] if len(lines) > shown else []
+    return "\n".join(lines[:shown] + more)
+
+
+def _check_order(lowering: Lowering, operator: Operator) -> None:
+    """Refuse an operator that reads what no earlier one has written."""
+    for index in operator.inputs:
+        if index < 0:
+            continue
+        tensor = lowering.graph.tensors[index]
+        known = tensor.data is not None or tensor.is_variable or tensor.dtype == "resource" or lowering.is_known(tensor)
+        if not known:
+            lowering.refuse(operator, f"tensor {tensor.name!r} is read before it is written", "convert it again")
+    for index in operator.outputs:
+        if index >= 0 and lowering.is_known(lowering.graph.tensors[index]):
+            lowering.refuse(operator, f"tensor {index} is written twice", "convert the model again")
+
+
+def _collect_initial_values(model: Model, lowering: Lowering) -> None:
+    """Take what CALL_ONCE subgraphs assign as the initial values of resource variables."""
+    for operator in model.subgraphs[0].operators:
+        if operator.name != "CALL_ONCE":
+            continue
+        index = int(operator.options["subgraph"])
+        if not 0 < index < len(model.subgraphs):
+            lowering.refuse(operator, f"subgraph {index} does not exist", "convert the model again")
+        _read_initialisation(model.subgraphs[index], operator, lowering)
+
+
+def _read_initialisation(graph: Subgraph, caller: Operator, lowering: Lowering) -> None:
+    keys: dict[int, str] = {}
+    for operator in graph.operators:
+        if operator.name == "VAR_HANDLE" and operator.outputs:
+            keys[operator.outputs[0]] = variable_key(operator)
+            continue
+        tensors: tuple[Tensor | None, ...] = tuple(graph.tensors[i] if i >= 0 else None for i in operator.inputs)
+        expected = 2
+        if operator.name != "ASSIGN_VARIABLE" or len(tensors) != expected or operator.inputs[0] not in keys:
+            lowering.refuse(caller, f"its initialisation holds {operator.name}", "only assign constants in it")
+        value = tensors[1]
+        if value is None or value.data is None:
+            lowering.refuse(caller, "its initialisation assigns something computed", "only assign constants in it")
+        lowering.variables[keys[operator.inputs[0]]] = value.data.tobytes()
+
+
+def _port(lowering: Lowering, tensor: Tensor, what: str) -> Port:
+    if tensor.dtype not in CTYPES or any(size < 1 for size in tensor.shape):
+        raise UnsupportedOperatorError(
+            f"{what} {tensor.name!r} has type {tensor.dtype} and shape {list(tensor.shape)}; "
+            "convert with int8 or uint8 ends of a fixed shape"
+        )
+    found = tensor.quantization
+    scale, zero_point = (found.scale[0], found.zero_point[0]) if found is not None else (1.0, 0)
+    return Port(tensor.name, lowering.buffer(tensor), tensor.dtype, tensor.shape, scale, zero_point)
+
+
+def _input_port(lowering: Lowering, tensor: Tensor) -> Port:
+    if tensor.data is not None:
+        raise UnsupportedOperatorError(f"graph input {tensor.name!r} is a constant; convert the model again")
+    return _port(lowering, tensor, "graph input")
+
+
+def _output_port(lowering: Lowering, tensor: Tensor) -> Port:
+    if tensor.data is not None or not lowering.is_known(tensor):
+        raise UnsupportedOperatorError(
+            f"graph output {tensor.name!r} is not computed by any operator; convert the model again"
+        )
+    port = _port(lowering, tensor, "graph output")
+    if lowering.buffers[port.buffer].place != "arena":
+        raise UnsupportedOperatorError(f"graph output {tensor.name!r} is a constant; convert the model again")
+    return port

@@ -1,0 +1,267 @@
+"""UNIDIRECTIONAL_SEQUENCE_LSTM (8x8_16) and SVDF."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import numpy.typing as npt
+
+from firmware_bridge.arithmetic import (
+    INT16_MAX,
+    INT16_MIN,
+    product_scale,
+    quantize_multiplier,
+    quotient_scale,
+    sigmoid_samples,
+)
+from firmware_bridge.lowering import MAX_SUM, Lowering, pad_axis, round_up_4
+from firmware_bridge.model import Operator, Tensor
+from firmware_bridge.operators.convolution import folded
+from firmware_bridge.program import Call, Params, Ref, Scratch, Table
+
+_GATES = ("forget", "input", "cell", "output")
+_INPUT_WEIGHTS = {"input": 1, "forget": 2, "cell": 3, "output": 4}
+_RECURRENT_WEIGHTS = {"input": 5, "forget": 6, "cell": 7, "output": 8}
+_BIASES = {"input": 12, "forget": 13, "cell": 14, "output": 15}
+_UNSUPPORTED = {9: "peepholes", 10: "peepholes", 11: "peepholes", 16: "a projection", 20: "layer normalisation"}
+_HIDDEN, _CELL, _N_INPUTS = 18, 19, 24
+_TANH = 4
+_SMALLEST_POWER = -15
+_GATE_SCALE = 2.0**-12
+_UNIT_SCALE = 2.0**-15
+
+
+def _weights(
+    lowering: Lowering, operator: Operator, position: int, shape: tuple[int, int]
+) -> tuple[Tensor, npt.NDArray[np.int8]]:
+    tensor = lowering.input(operator, position)
+    lowering.require_type(operator, tensor, ["int8"])
+    if tensor.data is None or tensor.shape != shape:
+        lowering.refuse(operator, f"weights {tensor.name!r} are not a constant {list(shape)}", "convert it again")
+    if lowering.quantization(operator, tensor)[1] != 0:
+        lowering.refuse(operator, f"weights {tensor.name!r} are not symmetric", "use symmetric int8 weights")
+    return tensor, tensor.data.astype(np.int8)
+
+
+def _state_initial(lowering: Lowering, operator: Operator, tensor: Tensor) -> bytes:
+    if not tensor.is_variable:
+        lowering.refuse(operator, f"state {tensor.name!r} is not a variable tensor", "convert the model again")
+    value = lowering.quantization(operator, tensor)[1] if tensor.dtype == "int8" else 0
+    return bytes([value & 0xFF]) * tensor.nbytes
+
+
+def _matrix(
+    lowering: Lowering, operator: Operator, of_gate: dict[str, int], shape: tuple[int, int], source: Tensor
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], list[tuple[int, int]]]:
+    """Rows [units][gates][depth], folded biases [units][gates] and one multiplier per gate."""
+    units, depth = shape
+    scale, zero_point = lowering.quantization(operator, source)
+    rows = np.zeros((units, len(_GATES), depth), np.int8)
+    biases = np.zeros((units, len(_GATES)), np.int64)
+    multipliers = []
+    for index, gate in enumerate(_GATES):
+        tensor, weights = _weights(lowering, operator, of_gate[gate], shape)
+        bias = np.zeros(units, np.int64)
+        if of_gate is _INPUT_WEIGHTS:
+            given = lowering.input(operator, _BIASES[gate])
+            lowering.require_type(operator, given, ["int32"])
+            lowering.require_count(operator, given, units)
+            if given.data is None:
+                lowering.refuse(operator, "a bias is computed while the model runs", "make it a constant")
+            bias = given.data.astype(np.int64).reshape(units)
+        moved, largest = folded(weights, bias, zero_point)
+        if int(largest.max()) >= MAX_SUM:
+            lowering.refuse(operator, "gate sums can leave 32 bits", "use fewer units")
+        rows[:, index], biases[:, index] = weights, moved
+        weight_scale, _ = lowering.quantization(operator, tensor)
+        multipliers.append(quantize_multiplier(product_scale(scale, weight_scale) / _GATE_SCALE))
+    return rows, biases, multipliers
+
+
+def _cell_scale_power(lowering: Lowering, operator: Operator, cell: Tensor) -> int:
+    scale, zero_point = lowering.quantization(operator, cell)
+    power = round(math.log2(scale))
+    if zero_point != 0 or abs(math.log2(scale) - power) > 1e-3:  # noqa: PLR2004 - the reference's own tolerance
+        lowering.refuse(operator, "the cell state's scale is no power of two", "convert the model again")
+    if not _SMALLEST_POWER <= power < 0:
+        lowering.refuse(operator, f"the cell state's scale is 2^{power}", "quantize the model again")
+    return power
+
+
+def _check_lstm(lowering: Lowering, operator: Operator) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    if len(operator.inputs) != _N_INPUTS:
+        lowering.refuse(operator, f"{len(operator.inputs)} inputs instead of {_N_INPUTS}", "convert it again")
+    for position, feature in _UNSUPPORTED.items():
+        if operator.inputs[position] >= 0:
+            lowering.refuse(operator, f"{feature}", "use a plain LSTM layer")
+    if operator.inputs[1] < 0:
+        lowering.refuse(operator, "coupled input and forget gates", "use a plain LSTM layer")
+    if operator.options["diagonal"]:
+        lowering.refuse(operator, "diagonal recurrent weights", "use a plain LSTM layer")
+    source, target = lowering.input(operator, 0), lowering.output(operator)
+    hidden, cell = lowering.input(operator, _HIDDEN), lowering.input(operator, _CELL)
+    for tensor in (source, target, hidden):
+        lowering.require_type(operator, tensor, ["int8"])
+    lowering.require_type(operator, cell, ["int16"])
+    for tensor in (source, target):
+        lowering.require_rank(operator, tensor, 3)
+    return source, target, hidden, cell
+
+
+def lower_lstm(lowering: Lowering, operator: Operator) -> None:
+    """Lower UNIDIRECTIONAL_SEQUENCE_LSTM with int8 activations and an int16 cell state."""
+    source, target, hidden, cell = _check_lstm(lowering, operator)
+    time_major = bool(operator.options["time_major"])
+    steps, batches = source.shape[:2] if time_major else (source.shape[1], source.shape[0])
+    depth, units = source.shape[2], target.shape[2]
+    if target.shape[:2] != source.shape[:2]:
+        lowering.refuse(operator, f"output shape {list(target.shape)} is inconsistent", "convert the model again")
+    for tensor in (hidden, cell):
+        lowering.require_count(operator, tensor, batches * units)
+    input_rows, input_bias, input_scales = _matrix(lowering, operator, _INPUT_WEIGHTS, (units, depth), source)
+    recurrent_rows, recurrent_bias, recurrent_scales = _matrix(
+        lowering, operator, _RECURRENT_WEIGHTS, (units, units), hidden
+    )
+    input_stride, recurrent_stride = round_up_4(depth), round_up_4(units)
+    if operator.options["activation"] != _TANH:
+        lowering.refuse(operator, "the cell gate's activation is not tanh", "use the LSTM layer's default")
+    params = Params(
+        "edge_lstm",
+        {
+            "input_weights": Table(
+                lowering.constant(pad_axis(input_rows, 2, input_stride), "input_weights: unit, gate f i c o, input")
+            ),
+            "recurrent_weights": Table(
+                lowering.constant(
+                    pad_axis(recurrent_rows, 2, recurrent_stride), "recurrent_weights: unit, gate f i c o, unit"
+                )
+            ),
+            "input_bias": Table(lowering.constant(input_bias.astype(np.int32), "input_bias: unit, gate")),
+            "recurrent_bias": Table(lowering.constant(recurrent_bias.astype(np.int32), "recurrent_bias: unit, gate")),
+            "input_multiplier": [m for m, _ in input_scales],
+            "input_shift": [s for _, s in input_scales],
+            "recurrent_multiplier": [m for m, _ in recurrent_scales],
+            "recurrent_shift": [s for _, s in recurrent_scales],
+            "sigmoid": Table(
+                lowering.shared_constant("sigmoid", sigmoid_samples(), "sigmoid samples: 65536 * sigmoid(index / 24)")
+            ),
+            "batches": batches,
+            "steps": steps,
+            "depth": depth,
+            "units": units,
+            "batch_step": 1 if time_major else steps,
+            "time_step": batches if time_major else 1,
+            "input_stride": input_stride,
+            "recurrent_stride": recurrent_stride,
+            **_state_update(lowering, operator, hidden, cell),
+        },
+    )
+    arguments = (
+        params,
+        lowering.read(source),
+        lowering.write(target),
+        Ref(lowering.state(hidden, _state_initial(lowering, operator, hidden)), "int8_t", writes=True),
+        Ref(lowering.state(cell, _state_initial(lowering, operator, cell)), "int16_t", writes=True),
+        Scratch(),
+    )
+    scratch = (input_stride + recurrent_stride) * (2 if lowering.target.smlad else 1)
+    macs = batches * steps * 4 * units * (depth + units)
+    lowering.add(operator, Call("lstm_s8", "edge_k1_lstm_s8", arguments), scratch_bytes=scratch, macs=macs)
+
+
+def _state_update(lowering: Lowering, operator: Operator, hidden: Tensor, cell: Tensor) -> dict[str, int]:
+    """Multipliers of the elementwise part."""
+    cell_scale, _ = lowering.quantization(operator, cell)
+    hidden_scale, hidden_zero = lowering.quantization(operator, hidden)
+    forget = quantize_multiplier(_UNIT_SCALE * cell_scale / cell_scale)
+    candidate = quantize_multiplier(_UNIT_SCALE * _UNIT_SCALE / cell_scale)
+    output = quantize_multiplier(_UNIT_SCALE * _UNIT_SCALE / hidden_scale)
+    left = 12 + _cell_scale_power(lowering, operator, cell)
+    clip = float(operator.options["cell_clip"])
+    return {
+        "forget_multiplier": forget[0],
+        "forget_shift": forget[1],
+        "candidate_multiplier": candidate[0],
+        "candidate_shift": candidate[1],
+        "output_multiplier": output[0],
+        "output_shift": output[1],
+        "output_zero_point": hidden_zero,
+        "cell_clip": int(min(max(clip / cell_scale, INT16_MIN), INT16_MAX)) if clip > 0.0 else 0,
+        "tanh_multiplier": 3 if left < 0 else 3 << left,
+        "tanh_shift": max(-left, 0),
+    }
+
+
+def lower_svdf(lowering: Lowering, operator: Operator) -> None:
+    """Lower SVDF with int8 or int16 state."""
+    source, target = lowering.input(operator, 0), lowering.output(operator)
+    time, state = lowering.input(operator, 2), lowering.input(operator, 4)
+    for tensor in (source, target):
+        lowering.require_type(operator, tensor, ["int8"])
+    lowering.require_type(operator, state, ["int8", "int16"])
+    lowering.require_type(operator, time, [state.dtype])
+    for tensor in (source, lowering.input(operator, 1), time):
+        lowering.require_rank(operator, tensor, 2)
+    filters, rank = lowering.input(operator, 1).shape[0], int(operator.options["rank"])
+    batches, depth = source.shape
+    feature, weights = _weights(lowering, operator, 1, (filters, depth))
+    memory = time.shape[1]
+    if rank < 1 or filters % rank or time.shape[0] != filters or time.data is None:
+        lowering.refuse(operator, f"rank {rank} and {filters} filters do not fit", "convert the model again")
+    units = filters // rank
+    lowering.require_count(operator, target, batches * units)
+    lowering.require_count(operator, state, batches * filters * memory)
+    bias = _svdf_bias(lowering, operator, units)
+    scale_in, zero_in = lowering.quantization(operator, source)
+    scale_state, zero_state = lowering.quantization(operator, state)
+    scale_out, zero_out = lowering.quantization(operator, target)
+    moved, largest = folded(weights, np.zeros(filters, np.int64), zero_in)
+    if int(largest.max()) >= MAX_SUM:
+        lowering.refuse(operator, "feature sums can leave 32 bits", "use fewer inputs")
+    feature_scale = product_scale(scale_in, lowering.quantization(operator, feature)[0])
+    time_scale = product_scale(scale_state, lowering.quantization(operator, time)[0])
+    first = quantize_multiplier(quotient_scale(feature_scale, scale_state))
+    second = quantize_multiplier(quotient_scale(time_scale, scale_out))
+    params = Params(
+        "edge_svdf",
+        {
+            "feature_weights": Table(lowering.constant(weights, "feature_weights: filter, input")),
+            "time_weights": Table(lowering.constant(time.data, "time_weights: filter, memory")),
+            "feature_bias": Table(
+                lowering.constant(moved.astype(np.int32), "feature_bias: minus zero point times weights")
+            ),
+            "bias": Table(lowering.constant(bias.astype(np.int32), "bias")),
+            "batches": batches,
+            "depth": depth,
+            "filters": filters,
+            "rank": rank,
+            "memory": memory,
+            "state_bytes": 2 if state.dtype == "int16" else 1,
+            "feature_multiplier": first[0],
+            "feature_shift": first[1],
+            "state_zero_point": zero_state,
+            "output_multiplier": second[0],
+            "output_shift": second[1],
+            "output_zero_point": zero_out,
+        },
+    )
+    arguments = (
+        params,
+        lowering.read(source),
+        lowering.write(target),
+        Ref(lowering.state(state, _state_initial(lowering, operator, state)), "void", writes=True),
+    )
+    macs = batches * filters * (depth + memory)
+    lowering.add(operator, Call("svdf_s8", "edge_k1_svdf_s8", arguments), macs=macs)
+
+
+def _svdf_bias(lowering: Lowering, operator: Operator, units: int) -> npt.NDArray[np.int64]:
+    tensor = lowering.optional_input(operator, 3)
+    if tensor is None:
+        return np.zeros(units, np.int64)
+    lowering.require_type(operator, tensor, ["int32"])
+    lowering.require_count(operator, tensor, units)
+    if tensor.data is None:
+        lowering.refuse(operator, "the bias is computed while the model runs", "make it a constant")
+    return tensor.data.astype(np.int64).reshape(units)

@@ -1,0 +1,126 @@
+"""Running a model in tflite-micro, in a process of its own: a damaged model may crash the interpreter.
+
+As a program (``python -m firmware_bridge.reference``) it reads a model, records and reset marks from files and writes
+the outputs; ``run_reference`` is the way in for everybody else.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from edge_runtime.errors import FirmwareError, HostEnvironmentError
+from firmware_bridge.samples import Record
+
+TIMEOUT_S = 600.0
+
+
+class ReferenceRunError(FirmwareError):
+    """tflite-micro refuses the model or crashes on it."""
+
+
+def reference_version() -> str | None:
+    """Return the installed tflite-micro's version, None when it is not installed."""
+    try:
+        return metadata.version("tflite-micro")
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def run_reference(
+    model: bytes, records: Sequence[Record], *, resets: Sequence[int] = (0,), arena_bytes: int = 0
+) -> list[Record]:
+    """Run records one after the other, keeping the state between them.
+
+    Parameters
+    ----------
+    model : bytes
+        The .tflite file.
+    records : sequence of tuple of arrays
+        Inputs.
+    resets : sequence of int
+        Records before which the state is put to its beginning.
+    arena_bytes : int
+        The interpreter's arena; 0 takes ten times the model, at least 1 MiB.
+
+    Returns
+    -------
+    outputs : list of tuple of arrays
+        One array per graph output.
+
+    Raises
+    ------
+    ReferenceRunError
+        When the interpreter refuses the model or dies.
+    HostEnvironmentError
+        When tflite-micro is not installed.
+    """
+    if reference_version() is None:
+        raise HostEnvironmentError("tflite-micro is not installed; pip install 'edge-runtime[firmware]'")
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        (root / "model.tflite").write_bytes(model)
+        arrays: dict[str, npt.NDArray[Any]] = {
+            f"r{i}_{j}": value for i, record in enumerate(records) for j, value in enumerate(record)
+        }
+        arrays["shape"] = np.array([len(records), len(records[0]), arena_bytes], np.int64)
+        arrays["resets"] = np.array(sorted(resets), np.int64)
+        np.savez(root / "in.npz", allow_pickle=False, **arrays)
+        command = [sys.executable, "-m", "firmware_bridge.reference", str(root)]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=TIMEOUT_S, check=False)  # noqa: S603 - our own
+        except subprocess.TimeoutExpired as error:
+            raise ReferenceRunError(f"tflite-micro did not finish within {TIMEOUT_S:.0f} s") from error
+        if done.returncode != 0:
+            lines = done.stderr.decode(errors="replace").strip().splitlines()
+            reason = lines[-1] if lines else f"it ended with {done.returncode}"
+            raise ReferenceRunError(f"tflite-micro does not run this model: {reason}")
+        with np.load(root / "out.npz", allow_pickle=False) as found:
+            n_outputs = int(found["count"])
+            return [tuple(found[f"r{i}_{j}"] for j in range(n_outputs)) for i in range(len(records))]
+
+
+def _serve(root: Path) -> None:
+    from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415 - only this process loads the interpreter
+
+    model = (root / "model.tflite").read_bytes()
+    with np.load(root / "in.npz", allow_pickle=False) as given:
+        n_records, n_inputs, arena_bytes = (int(value) for value in given["shape"])
+        resets = set(given["resets"].tolist())
+        records = [[given[f"r{i}_{j}"] for j in range(n_inputs)] for i in range(n_records)]
+    arena = arena_bytes or max(10 * len(model), 1 << 20)
+    interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
+    outputs: dict[str, npt.NDArray[Any]] = {}
+    count = 0
+    for i, record in enumerate(records):
+        if i in resets:
+            interpreter.reset()
+        for j, value in enumerate(record):
+            interpreter.set_input(value, j)
+        interpreter.invoke()
+        count = count or _count_outputs(interpreter)
+        for j in range(count):
+            outputs[f"r{i}_{j}"] = interpreter.get_output(j).copy()
+    np.savez(root / "out.npz", allow_pickle=False, count=np.array(count), **outputs)
+
+
+def _count_outputs(interpreter: Any) -> int:  # noqa: ANN401 - a foreign class without types
+    count = 0
+    while True:
+        try:
+            interpreter.get_output(count)
+        except (IndexError, RuntimeError, ValueError):
+            return count
+        count += 1
+
+
+if __name__ == "__main__":
+    _serve(Path(sys.argv[1]))

@@ -1,0 +1,71 @@
+"""The devices that C is emitted for: how much RAM they have and which kernel paths they can take."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from edge_runtime.errors import UsageError
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """One device class.
+
+    Attributes
+    ----------
+    name : str
+        What ``--target`` takes.
+    smlad : bool
+        Scratch must suffice for the SMLAD path.
+    ram_bytes : int or None
+        RAM of a common part of the class; None has no limit.
+    flags : str
+        Compiler flags that fit, for the README.
+    guard : str
+        Preprocessor condition under which the emitted file refuses to compile, or "".
+    """
+
+    name: str
+    smlad: bool
+    ram_bytes: int | None
+    flags: str
+    guard: str = ""
+
+
+_NO_SMLAD: Final = (
+    "defined(__ARM_FEATURE_DSP) && !defined(EDGE_PORTABLE) && !(defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1))"
+)
+
+TARGETS: Final[dict[str, Target]] = {
+    target.name: target
+    for target in (
+        Target("generic", smlad=True, ram_bytes=None, flags="-O2"),
+        Target(
+            "cortex-m0plus", smlad=False, ram_bytes=32 << 10, flags="-mcpu=cortex-m0plus -mthumb -O2", guard=_NO_SMLAD
+        ),
+        Target("cortex-m4", smlad=True, ram_bytes=256 << 10, flags="-mcpu=cortex-m4 -mthumb -mfloat-abi=soft -O2"),
+        Target("cortex-m33", smlad=True, ram_bytes=512 << 10, flags="-mcpu=cortex-m33 -mthumb -mfloat-abi=soft -O2"),
+        Target(
+            "cortex-m55",
+            smlad=False,
+            ram_bytes=4 << 20,
+            flags="-mcpu=cortex-m55 -mthumb -mfloat-abi=hard -O2",
+            guard=_NO_SMLAD,
+        ),
+        Target("rv32", smlad=False, ram_bytes=512 << 10, flags="-march=rv32imac -mabi=ilp32 -O2"),
+    )
+}
+
+
+def find_target(name: str) -> Target:
+    """Return a target by name.
+
+    Raises
+    ------
+    UsageError
+        When there is none of that name.
+    """
+    if name not in TARGETS:
+        raise UsageError(f"unknown target {name!r}; choose one of {', '.join(TARGETS)}")
+    return TARGETS[name]
