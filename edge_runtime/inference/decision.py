@@ -74,11 +74,13 @@ def activate(values: Floats, activation: Literal["none", "softmax", "sigmoid"]) 
     if not np.isfinite(values).all():
         raise InvocationError("the model gave NaN or infinity")
     if activation == "softmax":
-        powers = np.exp(values - values.max())
+        with np.errstate(over="ignore", under="ignore"):  # far below the largest is 0
+            powers = np.exp(values - values.max())
         return np.asarray(powers / powers.sum(), np.float32)
     if activation == "sigmoid":
         # exp only of what is not positive: it cannot overflow.
-        shrunk = np.exp(-np.abs(values))
+        with np.errstate(under="ignore"):
+            shrunk = np.exp(-np.abs(values))
         return np.where(values >= 0, 1 / (1 + shrunk), shrunk / (1 + shrunk)).astype(np.float32)
     if values.size and not (values.min() >= -_PROBABILITY_SLACK and values.max() <= 1 + _PROBABILITY_SLACK):
         raise InvocationError(

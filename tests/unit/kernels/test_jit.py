@@ -1,0 +1,96 @@
+"""How kernels are compiled."""
+
+from __future__ import annotations
+
+import logging
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pytest
+
+from edge_runtime.bundle.manifest import ImagePreprocessing, Quantization, Resize, TensorSpec
+from edge_runtime.kernels import image, quantize, resample, warm_up, window
+from edge_runtime.kernels._jit import kernel
+from edge_runtime.vision.preprocess import ImagePreprocessor
+
+MODULES = (image, quantize, resample, window)
+
+
+def kernels(module: ModuleType) -> Iterator[Any]:
+    """Every kernel that a module defines; none where the JIT is off."""
+    for value in vars(module).values():
+        if hasattr(value, "py_func") and value.__module__ == module.__name__:
+            yield value
+
+
+def signatures() -> dict[str, int]:
+    """How many combinations of dtypes each kernel is compiled for."""
+    return {each.__qualname__: len(each.signatures) for module in MODULES for each in kernels(module)}
+
+
+def test_nothing_is_compiled_after_the_warm_up() -> None:
+    warm_up()
+    before = signatures()
+    quantization = Quantization((0.02,), (0,))
+    for dtype in ("int8", "uint8", "int16", "float32"):
+        for interpolation in ("linear", "area", "nearest"):
+            for colour, channels in (("rgb", 3), ("gray", 1)):
+                spec = TensorSpec("x", dtype, (1, 4, 4, channels), quantization)
+                resize = Resize("letterbox", 4, 4, interpolation)
+                numbers = (127.5,) * channels
+                preprocess = ImagePreprocessor(ImagePreprocessing(resize, colour, numbers, numbers), spec)  # type: ignore[arg-type]
+                frame = np.frombuffer(bytes(6 * 5 * 3), np.uint8).reshape(6, 5, 3)
+                preprocess(frame)
+                preprocess(frame.copy()[..., 0])
+    assert signatures() == before
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_kernels_that_call_each_other_stand_in_one_file(module: ModuleType) -> None:
+    for each in kernels(module):
+        called = [vars(module).get(name) for name in each.py_func.__code__.co_names]
+        assert {k.__module__ for k in called if hasattr(k, "py_func")} <= {module.__name__}
+
+
+def test_kernel_runs_where_nothing_can_be_cached(caplog: pytest.LogCaptureFixture) -> None:
+    scope: dict[str, Any] = {}
+    exec("def double(x):\n    return x + x\n", scope)  # a function without a file has no place for a cache
+    with caplog.at_level(logging.WARNING):
+        assert kernel(scope["double"])(3) == 6
+
+
+READ_ONLY = """
+import sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from edge_runtime.kernels.quantize import dequantize
+import edge_runtime.kernels.quantize as module
+import numpy as np
+assert Path(module.__file__).is_relative_to(sys.argv[1])
+dequantize(np.zeros(1, np.int8), 1.0, 0)
+"""
+
+
+def test_read_only_package_caches_in_the_directory_it_is_given(project: Path, tmp_path: Path) -> None:
+    pytest.importorskip("numba")
+    installed, cache = tmp_path / "installed", tmp_path / "cache"
+    (installed / "edge_runtime").mkdir(parents=True)
+    (installed / "edge_runtime" / "__init__.py").write_text("")
+    kernels_here = installed / "edge_runtime" / "kernels"
+    kernels_here.mkdir()
+    for name in ("__init__.py", "_jit.py", "quantize.py"):
+        (kernels_here / name).write_bytes((project / "edge_runtime" / "kernels" / name).read_bytes())
+    kernels_here.chmod(0o555)
+    cache.mkdir()
+    environment = {"NUMBA_CACHE_DIR": str(cache), "PYTHONDONTWRITEBYTECODE": "1", "PATH": "/usr/bin"}
+    command = [sys.executable, "-c", READ_ONLY, str(installed)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False, timeout=120)
+    kernels_here.chmod(0o755)
+    assert done.returncode == 0, done.stderr
+    assert list(cache.rglob("quantize._dequantize-*.nbc"))
+    assert not list(installed.rglob("*.nbc"))
