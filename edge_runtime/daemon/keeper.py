@@ -23,6 +23,7 @@ from edge_runtime.errors import HostEnvironmentError
 _log = logging.getLogger(__name__)
 
 _MESSAGE_BYTES = 1 << 20
+_MESSAGES_PER_POLL = 256
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -106,6 +107,7 @@ class WorkerKeeper:
         self._channel: socket.socket | None = None
         self._pid: int | None = None
         self._in_flight: deque[int] = deque()
+        self._pipelines: frozenset[str] = frozenset()
         self._since = 0.0
         self._ready = False
         self._failures = 0
@@ -171,21 +173,38 @@ class WorkerKeeper:
         self._control = ours
         self._since = now
 
-    def _fork(self, now: float) -> None:
-        """Ask the launcher for a worker and give it its orders."""
+    def _fork(self, events: list[Event], now: float) -> None:
+        """Ask the launcher for a worker; one that is gone, or a lack of descriptors, is a launcher lost."""
         if self._control is None:
             return
+        try:
+            self._channel = self._request_worker(self._control)
+        except OSError as error:
+            _log.warning("stage=processing no worker can be asked for: %s", error)
+            self._lose("start_failed", events, now, with_launcher=True)
+        else:
+            self._since = now
+
+    def _request_worker(self, control: socket.socket) -> socket.socket:
+        """Send the launcher a channel and the orders for a worker; gives our end of the channel."""
+        load = self._orders()
+        self._pipelines = frozenset(plan.name for plan in load.pipelines)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MESSAGE_BYTES)
-        theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
-        orders = os.memfd_create("edge-orders", os.MFD_CLOEXEC)
-        with os.fdopen(orders, "wb") as file, theirs:
-            file.write(protocol.encode(self._orders()))
-            file.flush()
-            socket.send_fds(self._control, [b"fork"], [theirs.fileno(), orders])
+        try:
+            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MESSAGE_BYTES)
+            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
+            orders = os.memfd_create("edge-orders", os.MFD_CLOEXEC)
+            with os.fdopen(orders, "wb") as file:
+                file.write(protocol.encode(load))
+                file.flush()
+                socket.send_fds(control, [b"fork"], [theirs.fileno(), orders])
+        except OSError:
+            ours.close()
+            raise
+        finally:
+            theirs.close()
         ours.setblocking(False)
-        self._channel = ours
-        self._since = now
+        return ours
 
     def _read_control(self, events: list[Event], now: float) -> None:
         """Take the launcher's words: it is up, or a worker's process id, or its end."""
@@ -199,32 +218,39 @@ class WorkerKeeper:
             if not word:
                 self._lose("crashed", events, now, with_launcher=True)
             elif word == b"up":
-                self._fork(now)
+                self._fork(events, now)
             else:
                 self._pid = int(word)
 
     def _read_channel(self, events: list[Event], now: float) -> None:
-        """Take the worker's answers until there is none left or it is gone."""
-        while self._channel is not None:
+        """Take the worker's answers until there is none left or it is gone; one that floods waits for the next poll."""
+        for _ in range(_MESSAGES_PER_POLL):
+            if self._channel is None:
+                return
             try:
                 data = self._channel.recv(_MESSAGE_BYTES)
             except BlockingIOError:
                 return
+            except ConnectionResetError:  # it left tasks unread; what it said before comes after this error
+                continue
             except OSError:
                 data = b""
             if not data:
                 self._lose("crashed", events, now)
                 return
             try:
-                message = protocol.decode_from_worker(data)
-            except msgspec.MsgspecError:
-                _log.exception("stage=processing the worker spoke nonsense")
+                message = protocol.decode_from_worker(data, self._pipelines)
+            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+                _log.warning("stage=processing the worker spoke nonsense: %s", error)
                 self._lose("crashed", events, now)
                 return
             self._take(message, events, now)
 
     def _take(self, message: protocol.FromWorker, events: list[Event], now: float) -> None:
-        """Keep the account of inputs in flight."""
+        """Keep the account of inputs in flight; a worker that speaks out of turn is taken over or broken."""
+        if isinstance(message, protocol.Done) != self._ready:
+            self._lose("crashed", events, now)
+            return
         if isinstance(message, protocol.Ready):
             self._ready = True
             self._failures = 0
@@ -269,7 +295,7 @@ class WorkerKeeper:
             self._end_launcher()
             self._not_before = now + (0.0 if self._failures < 2 else min(10.0, 0.25 * 2**self._failures))  # noqa: PLR2004
         else:
-            self._fork(now)
+            self._fork(events, now)
 
     def _kill_worker(self) -> None:
         if self._channel is not None:

@@ -6,13 +6,22 @@ side that strangers' bytes could take over.
 
 from __future__ import annotations
 
-from typing import Annotated
+import math
+from collections.abc import Callable, Container, Iterator
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
 from edge_runtime.findings import Finding
 from edge_runtime.messages import Verdict
+
+_Word = Annotated[str, Meta(pattern=r"^[a-z_]{0,64}$")]
+_ItemType = Literal["bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64"]
+_ITEM_BYTES: dict[str, int] = {
+    "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8
+}  # fmt: skip
+_LABEL_LENGTH, _UNIT_LENGTH = 64, 16
 
 #: The longest window state that is carried over to a new worker; a larger window begins anew.
 STATE_BYTES = 1 << 17
@@ -27,7 +36,7 @@ class Answers(Struct, frozen=True):
     engine: str
     version: str
     instruction_set: str
-    outputs: tuple[tuple[str, tuple[int, ...], bytes], ...]
+    outputs: tuple[tuple[_ItemType, tuple[Annotated[int, Meta(ge=0)], ...], bytes], ...]
 
 
 class SourcePlan(Struct, frozen=True):
@@ -103,7 +112,7 @@ class Built(Struct, frozen=True, tag="built"):
     """
 
     pipeline: str
-    engine: str
+    engine: Annotated[str, Meta(max_length=256)]
     answers: Answers | None
 
 
@@ -130,7 +139,7 @@ class Outcome(Struct, frozen=True):
     pipeline: str
     findings: tuple[Finding, ...] = ()
     verdict: Verdict | None = None
-    reason: str = ""
+    reason: _Word = ""
     detail: Annotated[str, Meta(max_length=500)] = ""
     state: bytes | None = None
     at: float | None = None
@@ -141,7 +150,7 @@ class Done(Struct, frozen=True, tag="done"):
 
     id: int
     outcomes: tuple[Outcome, ...]
-    busy_ms: float
+    busy_ms: Annotated[float, Meta(ge=0, le=1e12)]
 
 
 ToWorker = Load | FrameTask | BlockTask
@@ -149,4 +158,60 @@ FromWorker = Building | Built | Refused | Ready | Done
 
 encode = msgspec.msgpack.Encoder().encode
 decode_to_worker = msgspec.msgpack.Decoder(ToWorker).decode
-decode_from_worker = msgspec.msgpack.Decoder(FromWorker).decode
+_decode_from_worker: Callable[[bytes], FromWorker] = msgspec.msgpack.Decoder(FromWorker).decode
+
+
+def decode_from_worker(data: bytes, pipelines: Container[str]) -> FromWorker:
+    """Read a message of the worker as one reads a stranger's.
+
+    Parameters
+    ----------
+    data : bytes
+        One packet.
+    pipelines : container of str
+        Those that the worker was told to build.
+
+    Returns
+    -------
+    message : FromWorker
+        Of the right types, about these pipelines, with finite numbers, and with texts that fit into our messages.
+
+    Raises
+    ------
+    msgspec.MsgspecError
+        If it is anything else.
+    """
+    message = _decode_from_worker(data)
+    for fault in _list_faults(message, pipelines):
+        raise msgspec.ValidationError(fault)
+    return message
+
+
+def _list_faults(message: FromWorker, pipelines: Container[str]) -> Iterator[str]:
+    """Say what no worker of ours would say."""
+    if isinstance(message, Done):
+        for outcome in message.outcomes:
+            if outcome.pipeline not in pipelines:
+                yield f"an outcome of the unknown pipeline {outcome.pipeline[:64]!r}"
+            if outcome.at is not None and not math.isfinite(outcome.at):
+                yield f"an outcome at {outcome.at}"
+            yield from _list_finding_faults(outcome.findings)
+    elif isinstance(message, (Building, Built, Refused)):
+        if message.pipeline not in pipelines:
+            yield f"the unknown pipeline {message.pipeline[:64]!r}"
+        if isinstance(message, Built) and message.answers is not None:
+            for dtype, shape, data in message.answers.outputs:
+                if math.prod(shape) * _ITEM_BYTES[dtype] != len(data):
+                    yield f"{len(data)} bytes as {dtype} of shape {shape}"
+
+
+def _list_finding_faults(findings: tuple[Finding, ...]) -> Iterator[str]:
+    """Say what is no finding of ours."""
+    for each in findings:
+        numbers = (each.score, each.threshold, each.clear_below, each.value, each.value_low, each.value_high)
+        if not all(number is None or math.isfinite(number) for number in numbers):
+            yield f"a finding with {numbers}"
+        if not all(math.isfinite(number) for box in each.boxes for number in box):
+            yield "a box that is not finite"
+        if not each.label or len(each.label) > _LABEL_LENGTH or len(each.unit) > _UNIT_LENGTH:
+            yield "a finding with too long a label or unit, or none"

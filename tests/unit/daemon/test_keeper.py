@@ -1,0 +1,370 @@
+"""The keeper's decisions, with a launcher and a worker that say exactly what a test lets them say."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import socket
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge_runtime.daemon import protocol
+from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.ring import Ring
+from edge_runtime.findings import Finding
+
+NOBODY = 1 << 30  # beyond every process id
+READY = protocol.Ready(())
+BUILT = protocol.Built("surface", "litert", None)
+
+
+class NoProcess:
+    """A launcher without a process."""
+
+    pid = NOBODY
+
+    def kill(self) -> None:
+        """There is nobody."""
+
+    def wait(self) -> int:
+        return -9
+
+
+class Scripted(WorkerKeeper):
+    """A keeper whose launcher and worker are this test's ends of the sockets."""
+
+    def __init__(self, ring: Ring, **limits: Any) -> None:
+        self.now = 0.0
+        self.launched_at: list[float] = []
+        self.ends: list[socket.socket] = []
+        super().__init__(ring, self.orders, formats=[], limits=WorkerLimits(**limits), clock=lambda: self.now)
+
+    def orders(self) -> protocol.Load:
+        return protocol.Load((protocol.PipelinePlan("surface", b"", (), {}, ()),), (), {}, 1)
+
+    def _launch(self, now: float) -> None:
+        ours, self.launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        self.ends.append(self.launcher)
+        self._control, self._since = ours, now
+        self._launcher = NoProcess()  # type: ignore[assignment] # the part of Popen that the keeper uses
+        self.launched_at.append(now)
+
+    def close(self) -> None:
+        super().close()
+        for end in self.ends:
+            end.close()
+
+    def stand_up(self) -> None:
+        """Let the launcher report and fork a worker that gets ready."""
+        self.poll()
+        self.launcher.send(b"up")
+        self.poll()
+        self.take_request()
+        self.say(protocol.Building("surface"), BUILT, READY)
+        self.poll()
+
+    def take_request(self) -> protocol.Load:
+        """Receive the request for a worker as the launcher does."""
+        word, descriptors, _, _ = socket.recv_fds(self.launcher, 16, 2)
+        assert word == b"fork"
+        self.worker = socket.socket(fileno=descriptors[0])
+        self.ends.append(self.worker)
+        with os.fdopen(descriptors[1], "rb") as file:
+            file.seek(0)
+            load = protocol.decode_to_worker(file.read())
+        assert isinstance(load, protocol.Load)
+        return load
+
+    def say(self, *messages: msgspec.Struct) -> None:
+        for message in messages:
+            self.worker.send(protocol.encode(message))
+
+    def give(self, *numbers: int) -> None:
+        for number in numbers:
+            self.submit(protocol.FrameTask(number, "cam1", 0, 1, 0.0, None))
+
+
+@pytest.fixture
+def keeper() -> Iterator[Scripted]:
+    ring = Ring(2, 4096)
+    keeper = Scripted(ring, start_s=10.0, hang_s=1.0, in_flight=2)
+    yield keeper
+    keeper.close()
+    ring.close()
+
+
+def done(number: int, *outcomes: protocol.Outcome) -> protocol.Done:
+    return protocol.Done(number, outcomes, 1.0)
+
+
+def lost(events: list[Event]) -> list[Lost]:
+    return [event for event in events if isinstance(event, Lost)]
+
+
+def test_a_worker_gets_its_orders_when_the_launcher_is_up(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.poll()
+    assert [plan.name for plan in keeper.take_request().pipelines] == ["surface"]
+
+
+def test_nothing_is_taken_before_the_worker_is_ready(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.poll()
+    assert not keeper.has_room
+    keeper.take_request()
+    keeper.say(READY)
+    keeper.poll()
+    assert keeper.has_room
+
+
+def test_no_more_inputs_are_with_the_worker_than_allowed(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    assert not keeper.has_room
+
+
+def test_an_answer_makes_room(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    keeper.say(done(1))
+    assert keeper.poll() == [done(1)]
+    assert keeper.has_room
+
+
+def test_a_worker_that_ends_gives_back_what_it_held(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    keeper.worker.close()
+    assert keeper.poll() == [Lost("crashed", 1, (2,))]
+
+
+def test_answers_said_before_the_end_count(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    keeper.say(done(1))
+    keeper.worker.close()
+    assert keeper.poll() == [done(1), Lost("crashed", 2, ())]
+
+
+def test_the_next_worker_is_asked_for_at_once(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.worker.close()
+    keeper.poll()
+    keeper.take_request()
+    assert keeper.launched_at == [0.0]
+
+
+def test_a_worker_that_is_silent_on_an_input_hangs(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    keeper.now = 1.0
+    assert keeper.poll() == []
+    keeper.now = 1.01
+    assert keeper.poll() == [Lost("hung", 1, (2,))]
+
+
+def test_a_worker_without_an_input_may_be_silent(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.now = 1000.0
+    assert keeper.poll() == []
+
+
+def test_each_input_has_its_own_time(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    keeper.now = 0.9
+    keeper.say(done(1))
+    keeper.poll()
+    keeper.now = 1.8
+    assert keeper.poll() == []
+
+
+def test_a_late_look_at_an_answer_that_is_there_is_no_hang(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1)
+    keeper.say(done(1))
+    keeper.now = 60.0
+    assert keeper.poll() == [done(1)]
+
+
+def test_a_launcher_that_never_comes_up_is_replaced(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.now = 10.5
+    assert keeper.poll() == [Lost("start_failed", None, ())]
+    keeper.poll()
+    assert keeper.launched_at == [0.0, 10.5]
+
+
+def test_a_worker_that_never_gets_ready_is_replaced(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.now = 5.0
+    keeper.poll()
+    keeper.take_request()
+    keeper.now = 15.5
+    assert [event.reason for event in lost(keeper.poll())] == ["start_failed"]
+
+
+def test_a_launcher_that_ends_takes_the_worker_along(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1)
+    keeper.launcher.close()
+    assert keeper.poll() == [Lost("crashed", 1, ())]
+    keeper.poll()
+    assert len(keeper.launched_at) == 2
+
+
+def test_a_launcher_that_dies_right_after_its_first_word_is_replaced(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.launcher.close()
+    assert [event.reason for event in lost(keeper.poll())] == ["start_failed"]
+    keeper.poll()
+    assert len(keeper.launched_at) == 2
+
+
+def test_starts_that_fail_again_and_again_become_rarer(keeper: Scripted) -> None:
+    while keeper.now < 120.0:
+        keeper.poll()
+        if keeper._launcher is not None:
+            keeper.launcher.close()
+        keeper.now += 0.125
+    waits = [later - earlier for earlier, later in zip(keeper.launched_at, keeper.launched_at[1:], strict=False)]
+    assert waits == sorted(waits)
+    assert max(waits) <= 10.5
+
+
+def test_a_worker_that_came_up_is_forgiven_its_predecessors(keeper: Scripted) -> None:
+    for _ in range(3):
+        keeper.poll()
+        keeper.launcher.close()
+        keeper.poll()
+        keeper.now += 10.0
+    keeper.stand_up()
+    keeper.worker.close()
+    keeper.poll()
+    keeper.take_request()
+    assert keeper.n_replaced == 4
+
+
+FINDING = Finding("vision.defect", "crack", 0.9, 0.6, 0.4, abnormal=True, clearable=False)
+
+
+def seen(**changes: Any) -> protocol.Done:
+    return done(1, protocol.Outcome("surface", (dataclasses.replace(FINDING, **changes),)))
+
+
+@pytest.mark.parametrize(
+    "nonsense",
+    [
+        b"\xc1",
+        b"\x00" * 100,
+        b"",
+        protocol.encode(FINDING),
+        protocol.encode(READY),
+        protocol.encode(BUILT),
+        protocol.encode(done(2)),
+        protocol.encode(done(1, protocol.Outcome("no such pipeline"))),
+        protocol.encode(done(1, protocol.Outcome("surface", reason="a reason; with anything in it"))),
+        protocol.encode(done(1, protocol.Outcome("surface", detail="x" * 501))),
+        protocol.encode(done(1, protocol.Outcome("surface", at=float("nan")))),
+        protocol.encode(msgspec.structs.replace(done(1), busy_ms=-1.0)),
+        protocol.encode(msgspec.structs.replace(done(1), busy_ms=float("nan"))),
+        protocol.encode(seen(score=float("nan"))),
+        protocol.encode(seen(value=float("inf"))),
+        protocol.encode(seen(boxes=((0.0, 0.0, 1.0, float("nan"), 0.5),))),
+        protocol.encode(seen(label="x" * 65)),
+        protocol.encode(seen(label="")),
+        protocol.encode(seen(kind="vision.nonsense")),
+        protocol.encode(done(1))[:-3],
+    ],
+    ids=[
+        "no msgpack",
+        "zeros",
+        "empty packet",
+        "another struct",
+        "ready twice",
+        "built while working",
+        "another input's answer",
+        "unknown pipeline",
+        "free text as reason",
+        "long detail",
+        "time that is no number",
+        "negative time spent",
+        "time spent that is no number",
+        "score that is no number",
+        "infinite value",
+        "box that is no number",
+        "long label",
+        "no label",
+        "unknown kind",
+        "cut short",
+    ],
+)
+def test_a_worker_that_speaks_nonsense_is_replaced_and_its_input_given_back(keeper: Scripted, nonsense: bytes) -> None:
+    keeper.stand_up()
+    keeper.give(1)
+    keeper.worker.send(nonsense)
+    assert keeper.poll() == [Lost("crashed", 1, ())]
+    keeper.take_request()
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        protocol.Building("no such pipeline"),
+        protocol.Refused("no such pipeline", "why"),
+        protocol.Refused("surface", "x" * 2001),
+        protocol.Built("surface", "x" * 300, None),
+        protocol.Built("surface", "e", protocol.Answers("e", "1", "i", (("int8", (2, 2), b"abc"),))),
+        protocol.Built("surface", "e", protocol.Answers("e", "1", "i", (("object", (1,), b"abcdefgh"),))),  # type: ignore[arg-type] # what a hostile worker would say
+        protocol.Built("surface", "e", protocol.Answers("e", "1", "i", (("int8", (-1,), b""),))),
+        done(1),
+    ],
+    ids=[
+        "building an unknown pipeline",
+        "refusing an unknown pipeline",
+        "long reason",
+        "long engine",
+        "short array",
+        "array of objects",
+        "negative shape",
+        "an answer before it is ready",
+    ],
+)
+def test_a_worker_that_builds_nonsense_is_replaced(keeper: Scripted, message: msgspec.Struct) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.poll()
+    keeper.take_request()
+    keeper.say(message)
+    assert keeper.poll() == [Lost("crashed", None, ())]
+
+
+def test_a_worker_that_talks_without_end_does_not_hold_up_the_loop(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.poll()
+    keeper.take_request()
+    keeper.worker.setblocking(False)
+    n_said = 0
+    while True:
+        try:
+            keeper.say(protocol.Building("surface"))
+        except BlockingIOError:
+            break
+        n_said += 1
+    assert len(keeper.poll()) == min(n_said, 256)
+
+
+def test_nothing_is_watched_after_closing(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.close()
+    assert keeper.filenos() == []
+    assert keeper.pids == ()
