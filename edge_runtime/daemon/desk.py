@@ -5,6 +5,7 @@ Knows no broker and no worker. Alarm state is checkpointed with the events that 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -24,6 +25,7 @@ from edge_runtime.messages import SEVERITY_NUMBERS, Alert, AlertSummary, EventId
 
 _ALARM = "alarm/"
 _ALERT = "alert/"
+_KEY_LENGTH = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,14 +212,27 @@ class Desk:
 
 
 def alarm_key(pipeline: str, source: str, label: str) -> str:
-    """Name the alarm of a label at a source; a topic level, so only ``[a-z0-9_.-]``.
+    """Name the alarm of a label at a source: one topic level of ``[a-z0-9_.-]``, at most 128 characters.
+
+    Where the label holds other letters, or the name would be too long, a digest keeps different labels apart.
 
     Examples
     --------
     >>> alarm_key("surface", "cam1", "Deep Scratch")
     'surface.cam1.deep_scratch'
+    >>> alarm_key("surface", "cam1", "Öl")
+    'surface.cam1._l-81ebde1c'
     """
-    return f"{pipeline}.{source}.{re.sub(r'[^a-z0-9_.-]', '_', label.lower())}"
+    plain = label.lower().replace(" ", "_")
+    word = re.sub(r"[^a-z0-9_.-]", "_", plain)
+    if word != plain:
+        word = f"{word}-{_short_digest(label)}"
+    key = f"{pipeline}.{source}.{word}"
+    return key if len(key) <= _KEY_LENGTH else f"{key[: _KEY_LENGTH - 9]}-{_short_digest(key)}"
+
+
+def _short_digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:8]
 
 
 def part_rule(pipeline: Pipeline) -> PartRule:

@@ -12,6 +12,8 @@ from edge_runtime.daemon.protocol import Outcome
 from edge_runtime.findings import Finding
 from edge_runtime.messages import Alert, ClockQuality, PartVerdict, PipeResult, Precision, ResultFinding
 
+_LATEST_MS = 2**53
+
 
 @dataclass(frozen=True, slots=True)
 class ModelFacts:
@@ -266,5 +268,5 @@ def _sentence(event_type: str, alarm: Alarm, finding: Finding, occasion: Occasio
 
 
 def _ms(seconds: float) -> int:
-    """Epoch milliseconds, never negative."""
-    return max(0, round(seconds * 1000))
+    """Epoch milliseconds, within what our messages can hold: a source may claim any time."""
+    return min(max(0, round(seconds * 1000)), _LATEST_MS)
