@@ -27,6 +27,9 @@ from edge_runtime.mqtt.interface import (
 from edge_runtime.mqtt.ledger import AckLedger
 from edge_runtime.mqtt.outgoing import OutgoingQueue
 
+#: Messages beyond the receive-maximum before reading stops: brokers are seen to send one or two more.
+_SLACK = 16
+
 
 class Link(Protocol):
     """One connection, used from the network thread only."""
@@ -274,6 +277,7 @@ class LinkKeeper(abc.ABC):
     def pause(self) -> None:
         """Stop reading from the broker; TCP makes it wait. Longer than two keepalives, the broker gives us up."""
         self._paused.set()
+        self._wake()
 
     def resume(self) -> None:
         """Read again."""
@@ -334,14 +338,19 @@ class LinkKeeper(abc.ABC):
             self._send_due(link)
             if not link.is_open():
                 return
-            held = self._paused.is_set() or len(link.ledger) > self._settings.receive_maximum
-            descriptor = link.fileno()
+            held, descriptor = self.is_held(link), link.fileno()
             poller.modify(descriptor, (0 if held else select.POLLIN) | (select.POLLOUT if link.wants_write() else 0))
             ready = dict(poller.poll(link.wait_ms(held=held)))
             if wake.fileno() in ready:
                 with contextlib.suppress(BlockingIOError):
                     wake.recv(4096)
-            link.turn(ready.get(descriptor, 0), held=held)
+            link.turn(ready.get(descriptor, 0), held=held or self.is_held(link))
+        if link.is_open():
+            self._send_due(link)
+
+    def is_held(self, link: Link) -> bool:
+        """Whether reading stands still: on request, or because a broker does not keep to the receive-maximum."""
+        return self._paused.is_set() or len(link.ledger) > 2 * self._settings.receive_maximum + _SLACK
 
     def _send_due(self, link: Link) -> None:
         """Send subscriptions, acknowledgements and messages as long as the socket takes them."""

@@ -23,10 +23,10 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.config import BrokerSettings
 from edge_runtime.errors import BrokerAuthorizationError, BrokerConnectionError, BrokerError
-from edge_runtime.mqtt.credentials import make_tls_context, read_password
 from edge_runtime.mqtt.interface import AckToken, Incoming, Outgoing, SessionCallbacks, Subscription
 from edge_runtime.mqtt.keeper import LinkKeeper
 from edge_runtime.mqtt.ledger import AckLedger
+from edge_runtime.mqtt.transport import connect_socket, read_password
 
 #: What a packet may hold beside its payload: topic, properties, header.
 PACKET_OVERHEAD_BYTES = 131_072
@@ -73,6 +73,16 @@ class Session(LinkKeeper):
         return link
 
 
+class _PahoClient(paho.Client):  # type: ignore[misc] # paho has no types
+    """paho's client on a socket of ours: paho leaks the socket when TLS fails, and knows no TCP time-out."""
+
+    link_settings: BrokerSettings
+
+    def _create_socket(self) -> socket.socket:
+        """Make the socket; called by paho's ``connect``."""
+        return connect_socket(self.link_settings)
+
+
 class _PahoLink:
     """One connection: one paho client, used from the network thread only."""
 
@@ -97,7 +107,7 @@ class _PahoLink:
     def _make_client(self) -> Any:  # noqa: ANN401 - paho has no types
         """Build a client with everything that must be set before it connects."""
         settings = self._settings
-        client = paho.Client(
+        client = _PahoClient(
             CallbackAPIVersion.VERSION2,
             client_id=settings.client_id,
             clean_session=None if self._v5 else settings.session_expiry_s == 0 or not settings.client_id,
@@ -112,12 +122,8 @@ class _PahoLink:
         client.on_message = self._on_message
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
-        client.on_socket_open = self._on_socket_open
         if settings.username is not None:
             client.username_pw_set(settings.username, read_password(settings.password_file))
-        context = make_tls_context(settings.tls)
-        if context is not None:
-            client.tls_set_context(context)
         return client
 
     def open(self, will: Outgoing | None) -> None:
@@ -132,13 +138,8 @@ class _PahoLink:
             properties.ReceiveMaximum = settings.receive_maximum
             properties.MaximumPacketSize = settings.max_payload_bytes + PACKET_OVERHEAD_BYTES
             options = {"clean_start": settings.session_expiry_s == 0, "properties": properties}
-        where = f"{settings.host}:{settings.port}"
-        try:
-            self._client.connect(settings.host, settings.port, settings.keepalive_s, **options)
-        except ssl.SSLError as error:
-            raise BrokerConnectionError(f"TLS with the broker at {where} failed: {error}; see [broker.tls]") from error
-        except (OSError, UnicodeError) as error:
-            raise BrokerConnectionError(f"the broker at {where} cannot be reached: {error}") from error
+        self._client.link_settings = settings
+        self._client.connect(settings.host, settings.port, settings.keepalive_s, **options)
         self._answer_by = time.monotonic() + settings.connect_timeout_s
         if self.is_open():
             self._readable.register(self.fileno(), select.POLLIN)
@@ -198,6 +199,8 @@ class _PahoLink:
         for _ in range(_READS_PER_TURN):
             if not self.is_open() or not (ready or self._has_decrypted()):
                 break
+            if self._session.is_held(self):
+                return
             self._client.loop_read()
             ready = self.is_open() and bool(self._readable.poll(0))
         else:
@@ -261,11 +264,6 @@ class _PahoLink:
         """End the link from this side."""
         self._error = self._error or error
         self._ended = True
-
-    def _on_socket_open(self, _client: object, _userdata: object, sock: socket.socket) -> None:
-        """Set what notices a cut link while bytes wait, and send small packets at once."""
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(self._settings.tcp_user_timeout_s * 1000))
 
     def _on_connect(self, _client: object, _userdata: object, flags: Any, code: Any, properties: Any) -> None:  # noqa: ANN401 - paho
         """Take the broker's answer."""

@@ -1,11 +1,12 @@
-"""Certificates and passwords from the files that the configuration names."""
+"""The way to the broker: a TCP or TLS socket, and the password, from what the configuration names."""
 
 from __future__ import annotations
 
+import socket
 import ssl
 from pathlib import Path
 
-from edge_runtime.config import Tls
+from edge_runtime.config import BrokerSettings, Tls
 from edge_runtime.errors import BrokerAuthorizationError, BrokerConnectionError
 
 _MAX_PASSWORD_BYTES = 65_535
@@ -73,3 +74,38 @@ def make_tls_context(tls: Tls | None) -> ssl.SSLContext | None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def connect_socket(settings: BrokerSettings) -> socket.socket:
+    """Connect TCP, and TLS where it is configured.
+
+    Parameters
+    ----------
+    settings : BrokerSettings
+        Host, port, time-outs and TLS.
+
+    Returns
+    -------
+    sock : socket.socket or ssl.SSLSocket
+        Connected; small packets leave at once, and bytes that stay unconfirmed for ``tcp_user_timeout_s`` end it.
+
+    Raises
+    ------
+    BrokerConnectionError
+        If the broker cannot be reached, or TLS fails.
+    """
+    where = f"{settings.host}:{settings.port}"
+    context = make_tls_context(settings.tls)
+    try:
+        plain = socket.create_connection((settings.host, settings.port), timeout=settings.connect_timeout_s)
+    except (OSError, UnicodeError) as error:
+        raise BrokerConnectionError(f"the broker at {where} cannot be reached: {error}") from error
+    try:
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(settings.tcp_user_timeout_s * 1000))
+        if context is None:
+            return plain
+        return context.wrap_socket(plain, server_hostname=settings.host)
+    except (OSError, ValueError) as error:
+        plain.close()
+        raise BrokerConnectionError(f"TLS with the broker at {where} failed: {error}; see [broker.tls]") from error
