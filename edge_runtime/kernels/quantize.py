@@ -19,6 +19,12 @@ CodeDtype = Literal["int8", "uint8", "int16"]
 
 CODE_RANGE: Final[dict[str, tuple[int, int]]] = {"int8": (-128, 127), "uint8": (0, 255), "int16": (-32768, 32767)}
 
+_NAMES: Final[dict[np.dtype[Any], CodeDtype]] = {
+    np.dtype(np.int8): "int8",
+    np.dtype(np.uint8): "uint8",
+    np.dtype(np.int16): "int16",
+}
+
 
 @kernel
 def _round(quotient: Any, ties_away: bool) -> Any:  # noqa: ANN401 - float32, as a scalar of NumPy or of compiled code
@@ -101,9 +107,9 @@ def fill_codes(
     ValueError
         If ``scale`` or ``zero_point`` cannot be used, the shapes differ, or an array is not contiguous.
     """
-    dtype: Any = codes.dtype.name
-    if dtype not in CODE_RANGE or values.dtype != np.float32:
-        raise TypeError(f"cannot quantize {values.dtype} into {dtype}: float32 into int8, uint8 or int16")
+    dtype = _NAMES.get(codes.dtype)
+    if dtype is None or values.dtype != np.float32:
+        raise TypeError(f"cannot quantize {values.dtype} into {codes.dtype}: float32 into int8, uint8 or int16")
     if ties not in ("even", "away"):
         raise ValueError(f'ties must be "even" or "away", got {ties!r}')
     if values.shape != codes.shape or not (values.flags.c_contiguous and codes.flags.c_contiguous):
@@ -224,9 +230,9 @@ def dequantize(codes: npt.NDArray[Any], scale: float, zero_point: int) -> npt.ND
     >>> dequantize(np.array([-128, 0, 127], np.int8), scale=0.5, zero_point=-128)
     array([  0. ,  64. , 127.5], dtype=float32)
     """
-    dtype: Any = codes.dtype.name
-    if dtype not in CODE_RANGE:
-        raise TypeError(f"cannot dequantize {dtype}: int8, uint8 or int16")
+    dtype = _NAMES.get(codes.dtype)
+    if dtype is None:
+        raise TypeError(f"cannot dequantize {codes.dtype}: int8, uint8 or int16")
     _checked_zero_point(zero_point, dtype)
     values = np.empty(codes.shape, np.float32)
     contiguous = np.ascontiguousarray(codes)

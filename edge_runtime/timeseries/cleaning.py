@@ -186,7 +186,7 @@ def check_times(
     Parameters
     ----------
     times : float64, shape (n,), s
-        Finite times, one per sample.
+        Finite times, one per sample; n > 0.
     newest, oldest : float or None, s
         Times of the last and the first sample of the window so far; None when there is none.
     max_gap_s : float or None
@@ -201,8 +201,9 @@ def check_times(
     """
     limit = np.inf if max_gap_s is None else max_gap_s
     shortest = 0.0 if equal_follows else float(np.nextafter(0.0, 1.0))
-    steps = np.diff(times) if newest is None else np.diff(times, prepend=newest)
-    if np.all((steps >= shortest) & (steps <= limit)):
+    joins = newest is None or shortest <= times[0] - newest <= limit
+    steps = times[1:] - times[:-1]
+    if joins and bool(((steps >= shortest) & (steps <= limit)).all()):
         return TimeCheck(None)
     flags = np.zeros(len(times), np.uint8)
     late = gaps = clock_steps = 0

@@ -124,7 +124,8 @@ class Monitor:
         if np.isfinite(times[-1]):
             self._newest = float(times[-1])
         cleaned, usable = self._cleaner.clean(values)
-        bounds = [-1, *np.flatnonzero(~usable).tolist(), len(values)]
+        unusable = () if usable.all() else np.flatnonzero(~usable).tolist()
+        bounds = [-1, *unusable, len(values)]
         for before, after in pairwise(bounds):
             if before >= 0:
                 self._ring.reset()
