@@ -23,6 +23,7 @@ from edge_runtime.bundle.manifest import (
 )
 from edge_runtime.errors import BundleFormatError, InvocationError, PayloadFormatError, PayloadSizeError
 from edge_runtime.findings import Finding
+from edge_runtime.inference.interface import ModelInterface
 from edge_runtime.inference.opening import open_runtime
 from edge_runtime.kernels.window import extract_windows
 from edge_runtime.timeseries.monitor import Monitor
@@ -230,6 +231,18 @@ def test_monitor_goes_on_after_an_engine_error() -> None:
 def test_manifest_of_another_model_is_refused(broken: Manifest) -> None:
     with pytest.raises(BundleFormatError):
         Monitor(broken, total())
+
+
+def test_model_of_two_inputs_is_refused() -> None:
+    runtime = total()
+    runtime._interface = ModelInterface((SOURCE, SOURCE), (TARGET,))
+    with pytest.raises(BundleFormatError, match="takes 2 inputs"):
+        Monitor(manifest("regression", WINDOW, SOURCE, TARGET, RUL), runtime)
+
+
+def test_quantity_beyond_every_number_is_an_error_not_a_finding() -> None:
+    with pytest.raises(InvocationError, match="gave inf as remaining_useful_life"):
+        watching(replace(RUL, output_scale=1e308)).push(column(100, 100, 100))
 
 
 def test_state_of_another_declaration_is_refused() -> None:

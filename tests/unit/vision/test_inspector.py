@@ -19,6 +19,8 @@ from edge_runtime.bundle.manifest import (
 )
 from edge_runtime.errors import BundleFormatError, InvocationError, MessageError
 from edge_runtime.findings import UNSURE, Finding, Frame
+from edge_runtime.inference.decision import activate, real_output
+from edge_runtime.inference.interface import ModelInterface
 from edge_runtime.inference.opening import open_runtime
 from edge_runtime.vision.inspector import Inspector, frame_verdict
 from edge_runtime.vision.preprocess import ImagePreprocessor
@@ -161,3 +163,20 @@ def test_findings_are_those_of_the_engine_on_the_preprocessed_frame(project: Pat
         (codes,) = runtime.run([ImagePreprocessor(preprocessing, source)(pixels)])
         found = inspector(Frame(pixels, "camera", 0.0))
         assert [finding.score for finding in found] == [(int(code) + 128) / 256 for code in codes[0, 1:]]
+
+
+def test_model_of_two_inputs_is_refused() -> None:
+    runtime = brightness()
+    runtime._interface = ModelInterface((SOURCE, SOURCE), (TARGET,))
+    with pytest.raises(BundleFormatError, match="takes 2 inputs"):
+        Inspector(MANIFEST, runtime)
+
+
+def test_probability_that_is_not_finite_is_refused() -> None:
+    with pytest.raises(InvocationError, match="NaN or infinity"):
+        activate(np.array([np.nan], np.float32), "softmax")
+
+
+def test_integer_output_without_a_scale_is_refused() -> None:
+    with pytest.raises(BundleFormatError, match='output "scores" is int8'):
+        real_output(spec("scores", "int8", (1, 2)), np.zeros((1, 2), np.int8))
