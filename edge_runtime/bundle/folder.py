@@ -9,10 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import msgspec
-
 from edge_runtime.bundle.durable import TEMPORARY_SUFFIX, Disk, replace_durably
-from edge_runtime.bundle.ledger import Ledger, StoredRelease, decode_ledger
+from edge_runtime.bundle.ledger import Ledger, StoredRelease, decode_ledger, empty_ledger
 from edge_runtime.bundle.manifest import canonical_json
 from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES, read_unverified
 from edge_runtime.errors import BundleError, HostEnvironmentError
@@ -111,7 +109,7 @@ class StoreFolder:
             return self._recover()
         try:
             return decode_ledger(read_limited(path, MAX_LEDGER_BYTES))
-        except msgspec.MsgspecError as error:
+        except ValueError as error:
             raise HostEnvironmentError(
                 f"{path}: damaged ({error}); remove it: the releases are then found again from the stored bundles;"
                 ' choose the one to run with "edge-runtime bundle rollback NAME --release N"'
@@ -123,7 +121,7 @@ class StoreFolder:
 
     def _recover(self) -> Ledger:
         """Find the releases again from the bundle files; which was active is not known."""
-        ledger = Ledger()
+        ledger = empty_ledger()
         for path in sorted(self.bundles.glob("*.edgebundle")):
             try:
                 bundle = read_unverified(read_limited(path, MAX_BUNDLE_BYTES))

@@ -64,11 +64,11 @@ class NameEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Ledger(Struct, frozen=True, kw_only=True):
-    """Everything that the store remembers."""
+    """Everything that the store remembers. Nothing has a default: an emptied file must not pass for an empty store."""
 
-    schema: Literal["edge.store/1"] = "edge.store/1"
-    bundles: dict[Name, NameEntry] = {}
-    exact: tuple[ExactSet, ...] = ()
+    schema: Literal["edge.store/1"]
+    bundles: dict[Name, NameEntry]
+    exact: tuple[ExactSet, ...]
 
     def entry(self, name: str) -> NameEntry:
         """Give the entry of a name, an empty one where there is none."""
@@ -77,6 +77,17 @@ class Ledger(Struct, frozen=True, kw_only=True):
     def with_entry(self, name: str, entry: NameEntry) -> Ledger:
         """Give a ledger with another entry of this name."""
         return replace(self, bundles={**self.bundles, name: entry})
+
+
+def empty_ledger() -> Ledger:
+    """Give the ledger of a new store.
+
+    Returns
+    -------
+    ledger : Ledger
+        Nothing is remembered.
+    """
+    return Ledger(schema="edge.store/1", bundles={}, exact=())
 
 
 def decode_ledger(data: bytes) -> Ledger:
@@ -94,7 +105,10 @@ def decode_ledger(data: bytes) -> Ledger:
 
     Raises
     ------
-    msgspec.MsgspecError
+    ValueError
         If it is not one.
     """
-    return msgspec.json.decode(data, type=Ledger)
+    try:
+        return msgspec.json.decode(data, type=Ledger)
+    except (msgspec.MsgspecError, RecursionError) as error:
+        raise ValueError(str(error)) from error

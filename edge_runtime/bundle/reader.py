@@ -241,7 +241,7 @@ def _require_known_schema(manifest_bytes: bytes) -> None:
     """Tell a newer format from a broken one."""
     try:
         head = msgspec.json.decode(manifest_bytes, type=dict[str, object])
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, ValueError, RecursionError):
         return
     if head.get("schema") != SCHEMA:
         raise BundleFormatError(

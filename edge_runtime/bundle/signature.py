@@ -343,7 +343,7 @@ def parse_signature(member: bytes) -> SignatureMember:
         raise BundleSignatureError(f"the signature member has {len(member)} bytes; it is not a signature")
     try:
         signature = msgspec.json.decode(member, type=SignatureMember)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, ValueError, RecursionError) as error:  # ValueError: text that is not UTF-8
         raise BundleSignatureError(f"the signature member cannot be read: {error}") from error
     if canonical_json(signature) != member:
         raise BundleSignatureError("the signature member is not canonical JSON; sign the bundle again")

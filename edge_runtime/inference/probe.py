@@ -336,7 +336,7 @@ def _open_result(result: bytes) -> tuple[Measured, tuple[Array, ...]]:
     try:
         members = unpack(result, limits).members
         answer = msgspec.json.decode(members["answer.json"], type=ProbeAnswer)
-    except (BundleError, KeyError, msgspec.MsgspecError) as error:
+    except (BundleError, KeyError, ValueError, msgspec.MsgspecError) as error:
         raise InvocationError(f"the probe's child process gave no readable answer: {error}") from error
     if answer.measured is None:
         raise _refusal(answer)

@@ -1,0 +1,137 @@
+"""What a bad model does, it does in the probe's child process, and there is one clear error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.errors import HostEnvironmentError, InvocationError, ModelLoadError
+from edge_runtime.inference.opening import Format
+from edge_runtime.inference.probe import ProbeLimits, probe_model
+from tests.bundles import MODELS
+
+#: Third-party models that are refused here, and why.
+REFUSED = {
+    "keyword_scrambled_8bit.tflite": "ended by SIG",
+    "person_detect.tflite": "quantized_dimension",
+    "person_detect_vela.tflite": "ethos-u",
+    "micro_speech_audio_preprocessor_float.tflite": "SignalWindow",
+    "micro_speech_audio_preprocessor_int8.tflite": "SignalWindow",
+    # Their second input is the shape of the output, and a made one of zeros is none.
+    "seanet_transpose_conv_transpose_conv0.tflite": "transpose_conv",
+    "seanet_transpose_conv_transpose_conv1.tflite": "transpose_conv",
+    "seanet_transpose_conv_transpose_conv2.tflite": "transpose_conv",
+    "seanet_transpose_conv_transpose_conv3.tflite": "transpose_conv",
+    "seanet_transpose_conv_transpose_conv4.tflite": "transpose_conv",
+}
+
+
+def model(name: str) -> bytes:
+    return (MODELS / name).read_bytes()
+
+
+def test_sound_model_is_measured() -> None:
+    probe = probe_model(model("image_int8.tflite"), "tflite")
+    assert probe.identity.engine == "litert"
+    assert [spec.name for spec in probe.interface.inputs] == ["image"]
+    assert probe.outputs[0].shape == (4, 3)
+    assert 0 < probe.latency_ms_p50 <= probe.latency_ms_p95 < 1000
+    assert probe.n_timed >= 20
+    assert 0 <= probe.peak_kb < 10_000
+
+
+def test_model_that_never_ends_is_killed() -> None:
+    with pytest.raises(InvocationError, match=r"while the model ran \(run\): no end within 1\.5 s"):
+        probe_model(model("endless_loop.onnx"), "onnx", limits=ProbeLimits(wall_s=1.5))
+
+
+def test_model_that_never_ends_is_stopped_by_its_cpu_time() -> None:
+    with pytest.raises(InvocationError, match="more than 1 s of CPU time"):
+        probe_model(model("endless_loop.onnx"), "onnx", limits=ProbeLimits(wall_s=30, cpu_s=1))
+
+
+def test_model_that_wants_too_much_memory_is_refused() -> None:
+    with pytest.raises(InvocationError, match=r"(?i)memory"):
+        probe_model(model("greedy.onnx"), "onnx")
+
+
+def test_child_that_gets_too_little_memory_to_start_is_one_clear_error() -> None:
+    with pytest.raises((ModelLoadError, InvocationError)):
+        probe_model(model("image_int8.tflite"), "tflite", limits=ProbeLimits(address_space_bytes=64 << 20))
+
+
+def test_model_that_computes_no_number_is_refused() -> None:
+    with pytest.raises(InvocationError, match="not finite"):
+        probe_model(model("logarithm_float.onnx"), "onnx")
+
+
+def test_model_that_answers_by_chance_is_refused() -> None:
+    with pytest.raises(InvocationError, match="depends on what was run before"):
+        probe_model(model("random_noise.onnx"), "onnx")
+
+
+def test_model_with_an_unknown_operator_is_refused_by_its_name() -> None:
+    with pytest.raises(ModelLoadError, match=r"factory\.secret"):
+        probe_model(model("custom_operator.tflite"), "tflite")
+
+
+def test_lstm_is_measured_and_forgets() -> None:
+    assert probe_model(model("recurrent_float.tflite"), "tflite").outputs[0].shape == (4, 4, 3)
+
+
+@pytest.mark.parametrize("data", [b"", b"x" * 100, model("image_int8.tflite")[:700]])
+def test_bytes_that_are_no_model_are_refused(data: bytes) -> None:
+    with pytest.raises(ModelLoadError):
+        probe_model(data, "tflite")
+
+
+def test_format_that_the_wanted_engine_does_not_run_is_refused() -> None:
+    with pytest.raises(ModelLoadError, match="onnxruntime runs onnx models"):
+        probe_model(model("image_int8.tflite"), "tflite", engine="onnxruntime")
+
+
+def test_engine_that_does_not_exist_is_refused() -> None:
+    with pytest.raises(ModelLoadError, match='no engine "abacus"'):
+        probe_model(model("image_int8.tflite"), "tflite", engine="abacus")
+
+
+def test_parent_keeps_no_open_file_of_the_probe() -> None:
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    probe_model(model("image_int8.tflite"), "tflite")
+    with pytest.raises(ModelLoadError):
+        probe_model(b"x", "tflite")
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_interpreter_that_cannot_be_started_is_an_environment_error(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.executable", "/absent/python")
+    with pytest.raises(HostEnvironmentError, match="no child process"):
+        probe_model(model("image_int8.tflite"), "tflite")
+
+
+@pytest.mark.shared_data
+def test_model_that_corrupts_the_heap_ends_only_the_child(shared_data: Path) -> None:
+    data = (shared_data / "models" / "tflite-micro" / "keyword_scrambled_8bit.tflite").read_bytes()
+    with pytest.raises((InvocationError, ModelLoadError), match="the process was ended by SIG"):
+        probe_model(data, "tflite")
+
+
+@pytest.mark.shared_data
+@pytest.mark.slow
+def test_every_third_party_model_runs_or_is_refused_with_its_reason(shared_data: Path) -> None:
+    paths = sorted((shared_data / "models").rglob("*.tflite")) + sorted((shared_data / "models").rglob("*.onnx"))
+    reasons: dict[str, str] = {}
+    for path in paths:
+        model_format: Format = "onnx" if path.suffix == ".onnx" else "tflite"
+        try:
+            probe_model(path.read_bytes(), model_format)
+        except (ModelLoadError, InvocationError) as error:
+            reasons[path.name] = str(error)
+    unexpected = {
+        name: reason
+        for name, reason in reasons.items()
+        if REFUSED.get(name, "onnxruntime cannot run the model") not in reason
+    }
+    assert len(paths) > 100
+    assert unexpected == {}
