@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, get_args
+from typing import get_args
 
 import pytest
 
@@ -41,7 +41,6 @@ def killed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     victim: Victim = request.param
     with running_plant(tmp_path_factory.mktemp(victim)) as plant:
         tally, stream = kill_in_mid_stream(plant, victim, kills=KILLS, seed=SEED)
-        print(tally.line())
         yield Killed(plant, stream, tally)
 
 
@@ -83,8 +82,8 @@ def undisturbed_alarms(stream: Stream) -> list[tuple[str, int, float]]:
     monitor, book, told = Monitor(bundle.manifest, open_bundle(bundle)), AlarmBook(), []
     for number in range(stream.blocks):
         times = times_of(stream.block_time_ms(number), ROWS)
+        at = float(times[-1])
         for finding in monitor.push(samples(number), times):
-            at: Any = float(times[-1])
-            for step in book.apply("life", finding, AlarmRule(), now_s=at, new_id=f"a{number}"):
-                told.append((step.event_type, round(at * 1000), finding.score))
+            steps = book.apply("life", finding, AlarmRule(), now_s=at, new_id=f"a{number}")
+            told += [(str(step.event_type), round(at * 1000), finding.score) for step in steps]
     return told
