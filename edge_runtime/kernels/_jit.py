@@ -8,6 +8,8 @@ worker. Where no place is writable the kernels still run and are compiled again 
 The cache knows that a function is stale by the date and size of its own file only. So kernels that call each other
 stand in one file, and whoever keeps a cache directory over an upgrade puts the version into its name.
 
+What is loaded from the cache is executed: the directory belongs to the service's user, and nobody else may write there.
+
 With ``NUMBA_DISABLE_JIT=1``, and on machines for which there is no Numba (32-bit ARM), a kernel is the plain Python
 function: same results, many times slower.
 """

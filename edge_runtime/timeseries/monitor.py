@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import Manifest, WindowPreprocessing, canonical_json
-from edge_runtime.errors import BundleFormatError, PayloadFormatError
+from edge_runtime.errors import BundleFormatError, InferenceError, PayloadFormatError
 from edge_runtime.findings import Finding
 from edge_runtime.inference.interface import Runtime
 from edge_runtime.kernels.window import SampleRing
@@ -90,7 +90,7 @@ class Monitor:
         PayloadFormatError
             If shapes or dtypes are others, or a time is not finite; nothing of the block is taken.
         InvocationError
-            If the engine fails or gives no usable output; the rest of the block is not taken.
+            If the engine fails or gives no usable output; the rest of the block is not taken, and a new window begins.
         """
         self._require_block(values, times)
         if not len(values):
@@ -152,7 +152,12 @@ class Monitor:
         """Run the model on the window held."""
         self._ring.fill_samples(self._window)
         self._preprocessor.fill_into(self._window, self._tensor)
-        return self._failure.findings(self._runtime.run([self._tensor]))
+        try:
+            return self._failure.findings(self._runtime.run([self._tensor]))
+        except InferenceError:
+            # The caller drops the rest of the block: no later window may span that hole.
+            self._ring.reset()
+            raise
 
     def _require_block(self, values: npt.NDArray[Any], times: npt.NDArray[Any] | None) -> None:
         if values.ndim != 2 or values.shape[1] != self._n_channels or values.dtype != np.float32:  # noqa: PLR2004

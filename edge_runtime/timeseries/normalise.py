@@ -213,8 +213,8 @@ def fit_normalisation(
     """Find the numbers of a normalisation from training samples.
 
     "zscore" takes mean and standard deviation, "minmax" the middle and half the range (the result is -1..1),
-    "robust" median and interquartile range, "none" 0 and 1. A channel that never changes gets scale 1. Computed in
-    float64; samples with a value that is not finite are left out.
+    "robust" median and interquartile range (the deviation where that range is empty), "none" 0 and 1. A channel that
+    never changes gets scale 1. Computed in float64; samples with a value that is not finite are left out.
 
     Parameters
     ----------
@@ -281,7 +281,7 @@ def _fit_minmax(samples: npt.NDArray[np.float64]) -> Fitted:
 
 def _fit_robust(samples: npt.NDArray[np.float64]) -> Fitted:
     low, middle, high = np.percentile(samples, [25, 50, 75], axis=0)
-    return middle, high - low
+    return middle, np.where(high > low, high - low, _fit_zscore(samples)[1])
 
 
 _FIT: Final = {"none": _fit_none, "zscore": _fit_zscore, "minmax": _fit_minmax, "robust": _fit_robust}

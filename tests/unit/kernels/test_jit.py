@@ -64,6 +64,23 @@ def test_kernel_runs_where_nothing_can_be_cached(caplog: pytest.LogCaptureFixtur
         assert kernel(scope["double"])(3) == 6
 
 
+WITHOUT_NUMBA = """
+import sys
+sys.modules["numba"] = None
+import numpy as np
+from edge_runtime.kernels import warm_up
+from edge_runtime.kernels.quantize import quantize_int8
+warm_up()
+print(quantize_int8(np.array([0.5, 2e38, np.nan], np.float32), 0.1, 1, ties="away").tolist())
+"""
+
+
+def test_kernels_run_on_a_machine_without_numba() -> None:
+    command = [sys.executable, "-W", "error", "-c", WITHOUT_NUMBA]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    assert done.stdout == "[6, 127, 1]\n", done.stderr
+
+
 READ_ONLY = """
 import sys
 from pathlib import Path

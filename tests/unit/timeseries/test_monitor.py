@@ -208,13 +208,13 @@ def test_engine_that_gives_nan_is_an_error_not_a_finding() -> None:
         monitor.push(column(0, 0, 0))
 
 
-def test_monitor_goes_on_after_an_engine_error() -> None:
+def test_no_window_spans_what_an_engine_error_left_out() -> None:
     runtime = LinearRuntime(SOURCE, TARGET, np.array([[np.inf, 1.0, 1.0]]), (0.0,))
     monitor = Monitor(manifest("regression", WINDOW, SOURCE, TARGET, RUL), runtime)
     with np.errstate(invalid="ignore"), pytest.raises(InvocationError):
-        monitor.push(column(0, 1, 2))
+        monitor.push(column(0, 1, 2, 30, 40))
     runtime._weights = np.ones((1, 3))
-    assert sums(monitor.push(column(3))) == [6]
+    assert sums(monitor.push(column(3, 4, 5, 6))) == [12, 15]
 
 
 @pytest.mark.parametrize(

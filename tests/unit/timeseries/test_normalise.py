@@ -51,6 +51,11 @@ def test_robust_is_not_moved_by_outliers() -> None:
     np.testing.assert_allclose([fitted.centre, fitted.scale], [[[2.0]], [[2.0]]], rtol=0.02)
 
 
+def test_robust_scale_of_a_channel_that_rarely_changes_is_its_deviation() -> None:
+    values = np.array([[0.0]] * 99 + [[10.0]])
+    np.testing.assert_allclose(fit_normalisation(values, "robust").scale, [[values.std()]])
+
+
 def test_none_changes_nothing() -> None:
     samples = readings().astype(np.float32)
     np.testing.assert_array_equal(Normaliser(fit_normalisation(readings(), "none"), 2)(samples), samples)
