@@ -20,7 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 import paho.mqtt.client as paho
 import psutil
@@ -342,6 +342,9 @@ class Consumer(_Client):
         return set(lost)
 
 
+Member = TypeVar("Member", bound=_Client)
+
+
 class Plant:
     """Broker, daemon, publisher and consumer."""
 
@@ -352,7 +355,7 @@ class Plant:
         self.consumer = self.join(Consumer(broker))
         self.publisher = self.join(Publisher(broker, "publisher"))
 
-    def join(self, client: Any) -> Any:
+    def join(self, client: Member) -> Member:
         """Close a client with the plant."""
         self._clients.append(client)
         return client
