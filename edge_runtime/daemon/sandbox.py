@@ -11,6 +11,8 @@ import os
 import platform
 import resource
 import struct
+from contextlib import suppress
+from dataclasses import dataclass
 
 from edge_runtime.errors import HostEnvironmentError
 
@@ -24,43 +26,69 @@ _NOBODY = 65534
 # Classic BPF, as linux/filter.h and linux/seccomp.h define it.
 _LOAD, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # the second: errno EPERM
-_AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENT_1, _AT_ARGUMENT_2 = 0, 4, 24, 32
+_AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENT_0, _AT_ARGUMENT_1, _AT_ARGUMENT_2 = 0, 4, 16, 24, 32
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _X32 = 0x40000000
 
-# Audit architecture, then the numbers of the refused calls, of openat and of open (or None), from the kernel's tables.
-_TABLES: dict[str, tuple[int, tuple[int, ...], int, int | None]] = {
-    "x86_64": (
-        0xC000003E,
-        (
+
+@dataclass(frozen=True, slots=True)
+class _Calls:
+    """System calls of an architecture, by their numbers in the kernel's tables.
+
+    ``refused`` are refused always, ``on_itself`` unless their first argument is this process (or 0 for it). ``openat``
+    and ``open`` are refused when they would write.
+    """
+
+    audit_architecture: int
+    refused: tuple[int, ...]
+    on_itself: tuple[int, ...]
+    openat: int
+    open: int | None
+
+
+_TABLES: dict[str, _Calls] = {
+    "x86_64": _Calls(
+        audit_architecture=0xC000003E,
+        refused=(
             # socket connect accept bind listen accept4
             *(41, 42, 43, 49, 50, 288),
-            # execve execveat ptrace process_vm_readv process_vm_writev pidfd_open pidfd_getfd
-            *(59, 322, 101, 310, 311, 434, 438),
+            # execve execveat ptrace process_vm_readv process_vm_writev pidfd_open pidfd_getfd pidfd_send_signal
+            *(59, 322, 101, 310, 311, 434, 438, 424),
             # mount umount2 pivot_root chroot unshare setns open_by_handle_at openat2
             *(165, 166, 155, 161, 272, 308, 304, 437),
             # bpf perf_event_open userfaultfd keyctl add_key request_key io_uring_setup init_module finit_module
             *(321, 298, 323, 250, 248, 249, 425, 175, 313),
-            # creat unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir link linkat symlink symlinkat truncate
-            *(85, 87, 263, 82, 264, 316, 83, 258, 84, 86, 265, 88, 266, 76),
-            # chmod fchmodat chown lchown fchownat mknod mknodat setxattr kill
-            *(90, 268, 92, 94, 260, 133, 259, 188, 62),
+            # creat unlink unlinkat rename renameat renameat2 mkdir mkdirat rmdir link linkat symlink symlinkat
+            *(85, 87, 263, 82, 264, 316, 83, 258, 84, 86, 265, 88, 266),
+            # truncate ftruncate fallocate utime utimes futimesat utimensat
+            *(76, 77, 285, 132, 235, 261, 280),
+            # chmod fchmod fchmodat fchmodat2 chown fchown lchown fchownat mknod mknodat
+            *(90, 91, 268, 452, 92, 93, 94, 260, 133, 259),
+            # setxattr lsetxattr fsetxattr removexattr lremovexattr fremovexattr
+            *(188, 189, 190, 197, 198, 199),
+            # kill tkill rt_sigqueueinfo rt_tgsigqueueinfo
+            *(62, 200, 129, 297),
         ),
-        257,
-        2,
+        on_itself=(234, 302),  # tgkill prlimit64
+        openat=257,
+        open=2,
     ),
-    "aarch64": (
-        0xC00000B7,
-        (
+    "aarch64": _Calls(
+        audit_architecture=0xC00000B7,
+        refused=(
             *(198, 203, 202, 200, 201, 242),
-            *(221, 281, 117, 270, 271, 434, 438),
+            *(221, 281, 117, 270, 271, 434, 438, 424),
             *(40, 39, 41, 51, 97, 268, 265, 437),
             *(280, 241, 282, 219, 217, 218, 425, 105, 273),
-            *(35, 38, 276, 34, 37, 36, 45),
-            *(53, 54, 33, 5, 129),
+            *(35, 38, 276, 34, 37, 36),
+            *(45, 46, 47, 88),
+            *(53, 52, 452, 54, 55, 33),
+            *(5, 6, 7, 14, 15, 16),
+            *(129, 130, 138, 240),
         ),
-        56,
-        None,
+        on_itself=(131, 261),
+        openat=56,
+        open=None,
     ),
 }
 
@@ -90,12 +118,15 @@ def confine(*, memory_limit_bytes: int) -> list[str]:
     """
     applied = ["no_new_privs", "rlimits"]
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_DATA, (memory_limit_bytes, memory_limit_bytes))
+    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    limit = memory_limit_bytes if hard == resource.RLIM_INFINITY else min(memory_limit_bytes, hard)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     if os.geteuid() == 0:
-        os.setgroups([])
-        os.setresgid(_NOBODY, _NOBODY, _NOBODY)
-        os.setresuid(_NOBODY, _NOBODY, _NOBODY)
-        applied.append("own_user")
+        with suppress(OSError):  # a container may have taken away the capability, and other users with it
+            os.setgroups([])
+            os.setresgid(_NOBODY, _NOBODY, _NOBODY)
+            os.setresuid(_NOBODY, _NOBODY, _NOBODY)
+            applied.append("own_user")
         die_with_parent()  # the kernel forgets the wish when the user changes
     _prctl(_PR_SET_NO_NEW_PRIVS, 1)
     if _filter_calls():
@@ -105,10 +136,10 @@ def confine(*, memory_limit_bytes: int) -> list[str]:
 
 def _filter_calls() -> bool:
     """Install the filter; False on an architecture without a table."""
-    table = _TABLES.get(platform.machine())
-    if table is None:
+    calls = _TABLES.get(platform.machine())
+    if calls is None:
         return False
-    program = b"".join(struct.pack("HBBI", *step) for step in _program(*table))
+    program = b"".join(struct.pack("HBBI", *step) for step in _program(calls, os.getpid()))
     buffer = ctypes.create_string_buffer(program, len(program))
 
     class Program(ctypes.Structure):
@@ -118,19 +149,21 @@ def _filter_calls() -> bool:
     return True
 
 
-def _program(
-    architecture: int, refused: tuple[int, ...], openat: int, open_: int | None
-) -> list[tuple[int, int, int, int]]:
+def _program(calls: _Calls, own_pid: int) -> list[tuple[int, int, int, int]]:
     """Write the filter: refuse a foreign architecture, the listed calls, and opening anything for writing."""
-    steps = [(_LOAD, 0, 0, _AT_ARCHITECTURE), (_JUMP_EQUAL, 1, 0, architecture), (_RETURN, 0, 0, _REFUSE)]
-    steps += [(_LOAD, 0, 0, _AT_NUMBER), (_JUMP_AT_LEAST, 0, 1, _X32), (_RETURN, 0, 0, _REFUSE)]
-    for number in refused:
-        steps += [(_JUMP_EQUAL, 0, 1, number), (_RETURN, 0, 0, _REFUSE)]
-    opening = [(openat, _AT_ARGUMENT_2)] + ([] if open_ is None else [(open_, _AT_ARGUMENT_1)])
+    refuse, allow = (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)
+    steps = [(_LOAD, 0, 0, _AT_ARCHITECTURE), (_JUMP_EQUAL, 1, 0, calls.audit_architecture), refuse]
+    steps += [(_LOAD, 0, 0, _AT_NUMBER), (_JUMP_AT_LEAST, 0, 1, _X32), refuse]
+    for number in calls.refused:
+        steps += [(_JUMP_EQUAL, 0, 1, number), refuse]
+    for number in calls.on_itself:
+        steps += [(_JUMP_EQUAL, 0, 5, number), (_LOAD, 0, 0, _AT_ARGUMENT_0)]
+        steps += [(_JUMP_EQUAL, 2, 0, own_pid), (_JUMP_EQUAL, 1, 0, 0), refuse, allow]
+    opening = [(calls.openat, _AT_ARGUMENT_2)] + ([] if calls.open is None else [(calls.open, _AT_ARGUMENT_1)])
     for number, flags_at in opening:
         steps += [(_JUMP_EQUAL, 0, 4, number), (_LOAD, 0, 0, flags_at)]
-        steps += [(_JUMP_SET, 0, 1, _WRITING), (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)]
-    return [*steps, (_RETURN, 0, 0, _ALLOW)]
+        steps += [(_JUMP_SET, 0, 1, _WRITING), refuse, allow]
+    return [*steps, allow]
 
 
 def _prctl(option: int, *values: object) -> None:
