@@ -16,6 +16,7 @@ from edge_runtime.alerts import Alarm, AlarmBook, AlarmRule
 from edge_runtime.config import Pipeline
 from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
 from edge_runtime.daemon.parts import Decided, PartBook, PartRule
 from edge_runtime.daemon.protocol import Outcome
@@ -54,6 +55,8 @@ class Desk:
         Gives ULIDs.
     clock : Clock
         Both clocks.
+    metrics : Metrics
+        Counts alarm events and verdicts.
     stored : mapping of str to bytes
         Checkpointed state, by key.
     """
@@ -67,6 +70,7 @@ class Desk:
         *,
         event_ids: EventIds,
         clock: Clock,
+        metrics: Metrics,
         stored: Mapping[str, bytes],
     ) -> None:
         self._pipelines = {pipeline.id: pipeline for pipeline in pipelines}
@@ -76,6 +80,7 @@ class Desk:
         self._addresses = addresses
         self._ids = event_ids
         self._clock = clock
+        self._metrics = metrics
         alarms = [msgspec.msgpack.decode(value, type=Alarm) for key, value in stored.items() if key.startswith(_ALARM)]
         self._book = AlarmBook({alarm.key: alarm for alarm in alarms})
         self._last = {
@@ -104,6 +109,7 @@ class Desk:
     def take(self, outcome: Outcome, occasion: Occasion) -> None:
         """Count an outcome's findings towards alarms, and towards the verdict on its part."""
         pipeline = self._pipelines[outcome.pipeline]
+        self._metrics.findings.labels(outcome.pipeline).inc(sum(each.abnormal for each in outcome.findings))
         for finding in outcome.findings:
             key = alarm_key(outcome.pipeline, occasion.source, finding.label)
             for transition in self._book.apply(
@@ -170,6 +176,7 @@ class Desk:
 
     def _judge(self, decided: Decided, model: ModelFacts, source_s: float | None) -> None:
         """Put a verdict into the journal."""
+        self._metrics.verdicts.labels(decided.pipeline, decided.verdict).inc()
         stamp = self._stamp("verdict")
         deadline_s = self._rules[decided.pipeline].deadline_s
         verdict = tell_verdict(decided, model, self._gateway, stamp, deadline_s=deadline_s, source_s=source_s)
@@ -186,6 +193,7 @@ class Desk:
 
     def _tell(self, alert: Alert) -> None:
         """Put an alert and the retained state of its key into the journal."""
+        self._metrics.alerts.labels(alert.event_type).inc()
         payload = encode(alert)
         self._journal.add_event(
             Outgoing(alert.event_id, "alert", alert.seq, Priority.ALERT, self._addresses.alert_event, payload)

@@ -287,6 +287,7 @@ class Supervisor:
             self._front.addresses,
             event_ids=self._ids,
             clock=self._clock,
+            metrics=self._metrics,
             stored=stored,
         )
         verdicts = (decode(payload, PartVerdict) for payload in self._outbox.latest("verdict", _DECIDED_KEPT))
