@@ -35,7 +35,7 @@ class Orders:
     def __init__(self, obey: Mapping[str, Obey], clock: Clock) -> None:
         self._obey = obey
         self._clock = clock
-        self._answered: OrderedDict[str, Reply] = OrderedDict()
+        self._answered: OrderedDict[tuple[str, str, str], Reply] = OrderedDict()
 
     def take(self, name: str, payload: bytes) -> Reply:
         """Obey a command, or say why not.
@@ -50,18 +50,19 @@ class Orders:
         Returns
         -------
         reply : Reply
-            The same one again for an id that was answered before.
+            The same one again for an id of the same issuer that was answered before.
         """
         try:
             command = decode_command(name, payload)
         except MessageError as error:
             return self._reply("", name, reason=error.reason, text=str(error))
-        before = self._answered.get(command.id)
+        key = (command.issuer, name, command.id)
+        before = self._answered.get(key)
         if before is not None:
             return before
         reply = self._carry_out(name, command)
         audit.info("command=%s issuer=%r id=%s ok=%s text=%r", name, command.issuer, command.id, reply.ok, reply.text)
-        self._answered[command.id] = reply
+        self._answered[key] = reply
         while len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)
         return reply
