@@ -197,7 +197,7 @@ class _Client:
     """A paho client with a persistent session that comes back by itself."""
 
     def __init__(self, broker: Mosquitto, name: str, *, version: int = paho.MQTTv5) -> None:
-        self._version = version
+        self._version, self._name = version, name
         persistent: dict[str, Any] = {} if version == paho.MQTTv5 else {"clean_session": False}
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=version, **persistent)
         self.client.reconnect_delay_set(0.05, 0.2)
@@ -306,7 +306,7 @@ class Consumer(_Client):
     def command(self, name: str, **fields: Any) -> str:
         """Send a command and give its id."""
         self._n_commands += 1
-        order = {"issuer": "test", "id": f"c{self._n_commands}", **fields}
+        order = {"issuer": self._name, "id": f"c{self._n_commands}", **fields}
         self.client.publish(f"{BASE}/cmd/{name}", json.dumps(order), qos=1)
         return str(order["id"])
 
