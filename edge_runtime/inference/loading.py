@@ -6,6 +6,7 @@ bundle that runs stays until the last step.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from edge_runtime.bundle.ledger import StoredRelease
@@ -126,7 +127,7 @@ def load_active(
 
 
 def open_checked(
-    bundle: Bundle, *, recorded: dict[EngineIdentity, tuple[Array, ...]] | None = None, engine: str | None = None
+    bundle: Bundle, *, recorded: Mapping[EngineIdentity, tuple[Array, ...]] | None = None, engine: str | None = None
 ) -> tuple[Runtime, GoldenVerdict]:
     """Open a probed bundle in this process and run its golden inputs once more here.
 
@@ -134,7 +135,7 @@ def open_checked(
     ----------
     bundle : Bundle
         Verified, and probed before.
-    recorded : dict of EngineIdentity to tuple of arrays, optional
+    recorded : mapping of EngineIdentity to tuple of arrays, optional
         What this gateway recorded for it.
     engine : str, optional
         By default the preferred one that works here.

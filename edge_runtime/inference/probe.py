@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -145,7 +146,7 @@ def probe_model(
 def probe_bundle(
     bundle: Bundle,
     *,
-    recorded: dict[EngineIdentity, tuple[Array, ...]] | None = None,
+    recorded: Mapping[EngineIdentity, tuple[Array, ...]] | None = None,
     engine: str | None = None,
     limits: ProbeLimits | None = None,
 ) -> ProbeReport:
@@ -155,7 +156,7 @@ def probe_bundle(
     ----------
     bundle : Bundle
         From ``read_bundle``.
-    recorded : dict of EngineIdentity to tuple of arrays, optional
+    recorded : mapping of EngineIdentity to tuple of arrays, optional
         What this gateway recorded for this bundle.
     engine : str, optional
         By default the preferred one that works here.
