@@ -11,7 +11,8 @@ import os
 import signal
 import socket
 import sys
-from typing import get_args
+import traceback
+from typing import NoReturn, get_args
 
 from edge_runtime.daemon.ring import RingView
 from edge_runtime.daemon.sandbox import die_with_parent
@@ -38,6 +39,7 @@ def main(arguments: list[str]) -> int:
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
     control = socket.socket(fileno=control_fd)
     control.send(b"up")
+    launcher = os.getpid()
     while True:
         request, descriptors, _, _ = socket.recv_fds(control, 16, 2)
         if not request:
@@ -45,8 +47,7 @@ def main(arguments: list[str]) -> int:
         pid = os.fork()
         if pid == 0:
             control.close()
-            status = _work(descriptors, RingView(ring_fd, n_slots, slot_bytes), memory_limit)
-            os._exit(status)
+            _be_worker(descriptors, (ring_fd, n_slots, slot_bytes), memory_limit, launcher)
         for descriptor in descriptors:
             os.close(descriptor)
         control.send(str(pid).encode())
@@ -69,12 +70,27 @@ def _import_engines(formats: list[str]) -> None:
     warm_up()
 
 
-def _work(descriptors: list[int], ring: RingView, memory_limit: int) -> int:
-    """Be a worker until the channel closes."""
+def _be_worker(descriptors: list[int], ring: tuple[int, int, int], memory_limit: int, launcher: int) -> NoReturn:
+    """Be a worker until the channel closes; nothing that the launcher wanted done at its end is done here."""
+    status = 1
+    try:
+        status = _work(descriptors, RingView(*ring), memory_limit, launcher)
+    finally:
+        try:
+            if sys.exc_info()[1] is not None:
+                traceback.print_exc()
+        finally:
+            os._exit(status)
+
+
+def _work(descriptors: list[int], ring: RingView, memory_limit: int, launcher: int) -> int:
+    """Serve, unless the launcher is gone already and could not take this process along."""
     from edge_runtime.daemon.worker import serve  # noqa: PLC0415 - loaded already
 
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     die_with_parent()
+    if os.getppid() != launcher:
+        return 1
     channel, orders = descriptors
     return serve(socket.socket(fileno=channel), orders, ring, memory_limit)
 

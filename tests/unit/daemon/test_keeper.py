@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import os
-import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,80 +10,10 @@ import msgspec
 import pytest
 
 from edge_runtime.daemon import protocol
-from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.keeper import Event, Lost
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.findings import Finding
-
-NOBODY = 1 << 30  # beyond every process id
-READY = protocol.Ready(())
-BUILT = protocol.Built("surface", "litert", None)
-
-
-class NoProcess:
-    """A launcher without a process."""
-
-    pid = NOBODY
-
-    def kill(self) -> None:
-        """There is nobody."""
-
-    def wait(self) -> int:
-        return -9
-
-
-class Scripted(WorkerKeeper):
-    """A keeper whose launcher and worker are this test's ends of the sockets."""
-
-    def __init__(self, ring: Ring, **limits: Any) -> None:
-        self.now = 0.0
-        self.launched_at: list[float] = []
-        self.ends: list[socket.socket] = []
-        super().__init__(ring, self.orders, formats=[], limits=WorkerLimits(**limits), clock=lambda: self.now)
-
-    def orders(self) -> protocol.Load:
-        return protocol.Load((protocol.PipelinePlan("surface", b"", (), {}, ()),), (), {}, 1)
-
-    def _launch(self, now: float) -> None:
-        ours, self.launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        self.ends.append(self.launcher)
-        self._control, self._since = ours, now
-        self._launcher = NoProcess()  # type: ignore[assignment] # the part of Popen that the keeper uses
-        self.launched_at.append(now)
-
-    def close(self) -> None:
-        super().close()
-        for end in self.ends:
-            end.close()
-
-    def stand_up(self) -> None:
-        """Let the launcher report and fork a worker that gets ready."""
-        self.poll()
-        self.launcher.send(b"up")
-        self.poll()
-        self.take_request()
-        self.say(protocol.Building("surface"), BUILT, READY)
-        self.poll()
-
-    def take_request(self) -> protocol.Load:
-        """Receive the request for a worker as the launcher does."""
-        word, descriptors, _, _ = socket.recv_fds(self.launcher, 16, 2)
-        assert word == b"fork"
-        self.worker = socket.socket(fileno=descriptors[0])
-        self.ends.append(self.worker)
-        with os.fdopen(descriptors[1], "rb") as file:
-            file.seek(0)
-            load = protocol.decode_to_worker(file.read())
-        assert isinstance(load, protocol.Load)
-        return load
-
-    def say(self, *messages: msgspec.Struct) -> None:
-        for message in messages:
-            self.worker.send(protocol.encode(message))
-
-    def give(self, *numbers: int) -> None:
-        for number in numbers:
-            self.submit(protocol.FrameTask(number, "cam1", 0, 1, 0.0, None))
+from tests.unit.daemon.keepers import BUILT, READY, Scripted
 
 
 @pytest.fixture
