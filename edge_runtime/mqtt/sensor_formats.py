@@ -163,11 +163,10 @@ def read_json(raw: bytes | memoryview, *, n_channels: int) -> Samples:
         message = _Message(values=msgspec.Raw(raw)) if bare else _MESSAGE.decode(raw)
         values = _json_values(message, n_channels)
     except msgspec.ValidationError as error:
-        raise PayloadFormatError(f"JSON with other contents than expected: {error}", reason="wrong_type") from error
+        reason = "not_finite" if "out of range" in str(error) else "wrong_type"
+        raise PayloadFormatError(f"JSON with other contents than expected: {error}", reason=reason) from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        beyond = "out of range" in str(error)
-        message_text = f"not JSON that can be read: {error}"
-        raise PayloadFormatError(message_text, reason="not_finite" if beyond else "bad_json") from error
+        raise PayloadFormatError(f"not JSON that can be read: {error}", reason="bad_json") from error
     return _samples(message, _require_finite(values))
 
 
