@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edge_runtime import __version__
+from edge_runtime.simulator.command import simulate
 from edge_runtime.terminal import configure_logging, print_json, run_command
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -184,6 +185,9 @@ def bundle_trust_remove(key_id: str, store: Path) -> None:
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
     BundleStore(store).trust.remove(key_id)
+
+
+group.add_command(simulate)
 
 
 def main() -> None:

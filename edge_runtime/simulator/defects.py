@@ -62,7 +62,7 @@ class DefectScale:
 
 
 def _canvas(reach: float) -> Mask:
-    """An empty square in which a fault of that reach from its middle fits."""
+    """Make an empty square in which a fault of that reach from its middle fits."""
     side = 2 * int(np.ceil(reach)) + 9
     return np.zeros((side, side), np.uint8)
 
@@ -175,7 +175,8 @@ def _ellipse_distance(radius: float, flatness: float, angle: float) -> tuple[Pla
     across, down = axis[np.newaxis, :], axis[:, np.newaxis]
     along = across * np.float32(np.cos(angle)) + down * np.float32(np.sin(angle))
     aside = down * np.float32(np.cos(angle)) - across * np.float32(np.sin(angle))
-    distance: Plane = np.sqrt(along * along + aside * aside / np.float32(flatness * flatness)) / np.float32(radius)
+    squared = along * along + aside * aside / np.float32(flatness * flatness)
+    distance = (np.sqrt(squared) / np.float32(radius)).astype(np.float32)
     return distance, across, down
 
 
@@ -248,7 +249,8 @@ def stain(rng: np.random.Generator, scale: DefectScale) -> Patch:
     distance, across, down = _ellipse_distance(radius, rng.uniform(0.6, 1.0), rng.uniform(0, np.pi))
     bearing = np.arctan2(down, across)
     for lobes in (2, 3, 5):
-        distance = distance * (1 + rng.uniform(0.04, 0.16) * np.sin(lobes * bearing + rng.uniform(0, 2 * np.pi)))
+        ripple = rng.uniform(0.04, 0.16) * np.sin(lobes * bearing + rng.uniform(0, 2 * np.pi))
+        distance = (distance * (1 + ripple)).astype(np.float32)
     soft = 1 / (1 + np.exp((distance - 1) * rng.uniform(9, 18)))
     border = np.exp(-((distance - 0.95) ** 2) * 90)
     sign = -1.0 if rng.random() < 0.65 else 0.9

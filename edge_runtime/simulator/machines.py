@@ -1,8 +1,8 @@
 """Machines that wear: four sensors, operating regimes, and four ways to fail.
 
-What a sensor shows is the regime's level times the machine's own offset, plus wear times the fault's signature, noise, and
-now and then a harmless disturbance of one sample. Regimes move every sensor further than wear does, so that a rule over the whole
-stream sees either nothing or too much; within a regime wear stands out clearly.
+What a sensor shows is the regime's level times the machine's own offset, plus wear times the fault's signature, noise,
+and now and then a harmless disturbance of one sample. Regimes move every sensor further than wear does, so that a rule
+over the whole stream sees either nothing or too much; within a regime wear stands out clearly.
 
 Values are in mm/s (vibration), celsius (temperature), A (current) and bar (pressure).
 """

@@ -1,4 +1,4 @@
-"""Pictures of parts with known truth: a surface, perhaps faults in it, under changing light, blur, noise and exposure."""
+"""Pictures of parts with known truth: a surface, perhaps faults in it, under changing light, blur and exposure."""
 
 from __future__ import annotations
 

@@ -90,7 +90,8 @@ def moulded_plastic(rng: np.random.Generator, height: int, width: int) -> Plane:
 
 def _thread_phase(rng: np.random.Generator, length: int, period_px: float) -> tuple[Plane, Plane]:
     """Phase of the weave along one axis, slowly uneven, and the shade of each thread."""
-    steps = 2 * np.pi / period_px * (1 + 0.03 * np.interp(*_knots(rng, length, 12)))
+    at, positions, levels = _knots(rng, length, 12)
+    steps = 2 * np.pi / period_px * (1 + 0.03 * np.interp(at, positions, levels))
     phase = np.cumsum(steps)
     shades = rng.normal(0.0, 1.0, int(phase[-1] / (2 * np.pi)) + 2)
     shade = shades[(phase / (2 * np.pi)).astype(np.intp)]
