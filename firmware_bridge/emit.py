@@ -139,7 +139,7 @@ def emit_program(program: Program, plan: Plan, target: Target, name: str) -> Emi
     }
     for kernel in manifest.kernels:
         files[f"kernels/{kernel}.c"] = kernel_text("src", f"{kernel}.c")
-    for header in ("edge_arithmetic.h", "edge_dot.h", "edge_kernels.h"):
+    for header in ("edge_arithmetic.h", "edge_dot.h", "edge_kernels.h", "edge_requant.h"):
         files[f"kernels/{header}"] = kernel_text("include", header)
     return Emission(manifest, files)
 

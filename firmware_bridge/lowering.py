@@ -275,6 +275,7 @@ class Lowering:
             self.refuse(operator, "sums can leave 32 bits", "use fewer inputs per output or a finer weight scale")
         step = 1 if len(multipliers) > 1 else 0
         fast = int(largest_sum.max()) < MAX_FAST_SUM and all(shift < 0 for _, shift in multipliers)
+        whole_range = output[1:] == (-128, 127)
         return Params(
             "edge_requant",
             {
@@ -282,7 +283,7 @@ class Lowering:
                 "multiplier": Table(self.constant(np.array([m for m, _ in multipliers], np.int32), "multiplier")),
                 "shift": Table(self.constant(np.array([s for _, s in multipliers], np.int8), "shift")),
                 "channel_step": step,
-                "fast": int(fast),
+                "fast": (2 if whole_range else 1) if fast else 0,
                 "output_zero_point": output[0],
                 "low": output[1],
                 "high": output[2],

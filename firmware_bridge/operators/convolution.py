@@ -262,13 +262,15 @@ def lower_depthwise(lowering: Lowering, operator: Operator) -> None:
     _, zero_point = lowering.quantization(operator, source)
     bias = bias_of(lowering, operator, channels)
     _, largest = folded(weights.reshape(-1, channels).T, bias, zero_point)
-    requant = lowering.requant(
-        operator,
-        channel_multipliers(lowering, operator, channels),
-        bias,
-        largest,
-        output_clamp(lowering, operator, target),
-    )
+    multipliers = channel_multipliers(lowering, operator, channels)
+    clamp = output_clamp(lowering, operator, target)
+    if depth == 1:  # every output channel reads the only input channel: an ordinary convolution
+        rows = np.ascontiguousarray(weights.reshape(-1, channels).T)
+        moved, largest = folded(rows, bias, zero_point)
+        requant = lowering.requant(operator, multipliers, moved, largest, clamp)
+        add_convolution(lowering, operator, rows, requant, source.shape, target.shape, window)
+        return
+    requant = lowering.requant(operator, multipliers, bias, largest, clamp)
     params = Params(
         "edge_depthwise",
         {
@@ -285,5 +287,7 @@ def lower_depthwise(lowering: Lowering, operator: Operator) -> None:
             "input_zero_point": zero_point,
         },
     )
-    call = Call("depthwise_s8", "edge_k1_depthwise_s8", (params, lowering.read(source), lowering.write(target)))
-    lowering.add(operator, call, macs=target.count * kernel_h * kernel_w)
+    arguments = (params, lowering.read(source), lowering.write(target), Scratch())
+    call = Call("depthwise_s8", "edge_k1_depthwise_s8", arguments)
+    scratch = 8 * kernel_h * kernel_w + 16 * kernel_h if lowering.target.smlad and channels == depth else 0
+    lowering.add(operator, call, scratch_bytes=scratch, macs=target.count * kernel_h * kernel_w)

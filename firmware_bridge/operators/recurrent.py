@@ -15,7 +15,7 @@ from firmware_bridge.arithmetic import (
     quotient_scale,
     sigmoid_samples,
 )
-from firmware_bridge.lowering import MAX_SUM, Lowering, pad_axis, round_up_4
+from firmware_bridge.lowering import MAX_FAST_SUM, MAX_SUM, Lowering, pad_axis, round_up_4
 from firmware_bridge.model import Operator, Tensor
 from firmware_bridge.operators.convolution import folded
 from firmware_bridge.program import Call, Params, Ref, Scratch, Table
@@ -53,13 +53,14 @@ def _state_initial(lowering: Lowering, operator: Operator, tensor: Tensor) -> by
 
 def _matrix(
     lowering: Lowering, operator: Operator, of_gate: dict[str, int], shape: tuple[int, int], source: Tensor
-) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], list[tuple[int, int]]]:
-    """Rows [units][gates][depth], folded biases [units][gates] and one multiplier per gate."""
+) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], list[tuple[int, int]], bool]:
+    """Rows [units][gates][depth], folded biases [units][gates], one multiplier per gate, and whether sums are small."""
     units, depth = shape
     scale, zero_point = lowering.quantization(operator, source)
     rows = np.zeros((units, len(_GATES), depth), np.int8)
     biases = np.zeros((units, len(_GATES)), np.int64)
     multipliers = []
+    small = True
     for index, gate in enumerate(_GATES):
         tensor, weights = _weights(lowering, operator, of_gate[gate], shape)
         bias = np.zeros(units, np.int64)
@@ -73,10 +74,11 @@ def _matrix(
         moved, largest = folded(weights, bias, zero_point)
         if int(largest.max()) >= MAX_SUM:
             lowering.refuse(operator, "gate sums can leave 32 bits", "use fewer units")
+        small = small and int(largest.max()) < MAX_FAST_SUM
         rows[:, index], biases[:, index] = weights, moved
         weight_scale, _ = lowering.quantization(operator, tensor)
         multipliers.append(quantize_multiplier(product_scale(scale, weight_scale) / _GATE_SCALE))
-    return rows, biases, multipliers
+    return rows, biases, multipliers, small
 
 
 def _cell_scale_power(lowering: Lowering, operator: Operator, cell: Tensor) -> int:
@@ -119,13 +121,17 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
         lowering.refuse(operator, f"output shape {list(target.shape)} is inconsistent", "convert the model again")
     for tensor in (hidden, cell):
         lowering.require_count(operator, tensor, batches * units)
-    input_rows, input_bias, input_scales = _matrix(lowering, operator, _INPUT_WEIGHTS, (units, depth), source)
-    recurrent_rows, recurrent_bias, recurrent_scales = _matrix(
+    input_rows, input_bias, input_scales, small_input = _matrix(lowering, operator, _INPUT_WEIGHTS, (units, depth), source)
+    recurrent_rows, recurrent_bias, recurrent_scales, small_recurrent = _matrix(
         lowering, operator, _RECURRENT_WEIGHTS, (units, units), hidden
     )
     input_stride, recurrent_stride = round_up_4(depth), round_up_4(units)
     if operator.options["activation"] != _TANH:
         lowering.refuse(operator, "the cell gate's activation is not tanh", "use the LSTM layer's default")
+    update = _state_update(lowering, operator, hidden, cell)
+    shifts = [shift for _, shift in input_scales + recurrent_scales]
+    shifts += [update["forget_shift"], update["candidate_shift"], update["output_shift"]]
+    fast = small_input and small_recurrent and all(shift < 0 for shift in shifts)
     params = Params(
         "edge_lstm",
         {
@@ -143,6 +149,7 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
             "input_shift": [s for _, s in input_scales],
             "recurrent_multiplier": [m for m, _ in recurrent_scales],
             "recurrent_shift": [s for _, s in recurrent_scales],
+            "fast": int(fast),
             "sigmoid": Table(
                 lowering.shared_constant("sigmoid", sigmoid_samples(), "sigmoid samples: 65536 * sigmoid(index / 24)")
             ),
@@ -154,7 +161,7 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
             "time_step": batches if time_major else 1,
             "input_stride": input_stride,
             "recurrent_stride": recurrent_stride,
-            **_state_update(lowering, operator, hidden, cell),
+            **update,
         },
     )
     arguments = (

@@ -15,10 +15,12 @@
 #define EDGE_KERNEL __attribute__((weak))
 #define EDGE_ALIGN4 __attribute__((aligned(4)))
 #define EDGE_INLINE static inline __attribute__((always_inline))
+#define EDGE_APART static __attribute__((noinline)) /* keeps registers free for the loop inside */
 #else
 #define EDGE_KERNEL
 #define EDGE_ALIGN4
 #define EDGE_INLINE static inline
+#define EDGE_APART static
 #endif
 
 /* One path is chosen at compile time; define EDGE_PORTABLE to get plain C99 everywhere. */
@@ -61,15 +63,40 @@ EDGE_INLINE int32_t edge_multiply(int32_t value, int32_t multiplier, int32_t shi
   return edge_divide_by_power(edge_doubling_high(shifted, multiplier), right);
 }
 
-/* The same number for |value| < 2^30 and shift -31..-1; the emitter proves both before it asks for it. */
-EDGE_INLINE int32_t edge_multiply_fast(int32_t value, int32_t multiplier, int32_t right) {
+/* The same number for |value| < 2^30 and shift -31..-1; the emitter proves both before it asks for it.
+ *
+ * Rounding halves away from zero is floor(((v + (v < 0 ? -1 : 0)) / 2^(r-1) + 1) / 2) with floors throughout; `addend`
+ * is 1 plus twice what is to be added to the result, and ~shift is r - 1. */
+EDGE_INLINE int32_t edge_multiply_fast(int32_t value, int32_t multiplier, int32_t shift, int32_t addend) {
   int32_t high;
 #if defined(EDGE_USE_DSP)
   __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * 2), "r"(multiplier));
 #else
   high = edge_doubling_high(value, multiplier);
 #endif
-  return (high + ((int32_t)1 << (right - 1)) + (high >> 31)) >> right;
+  return (((high + (high >> 31)) >> ~shift) + addend) >> 1;
+}
+
+/* -128..127, one instruction where there is one. */
+EDGE_INLINE int32_t edge_saturate_8(int32_t value) {
+#if defined(EDGE_USE_DSP)
+  int32_t result;
+  __asm("ssat %0, #8, %1" : "=r"(result) : "r"(value));
+  return result;
+#else
+  return edge_clamp(value, -128, 127);
+#endif
+}
+
+/* -32768..32767. */
+EDGE_INLINE int32_t edge_saturate_16(int32_t value) {
+#if defined(EDGE_USE_DSP)
+  int32_t result;
+  __asm("ssat %0, #16, %1" : "=r"(result) : "r"(value));
+  return result;
+#else
+  return edge_clamp(value, -32768, 32767);
+#endif
 }
 
 #if defined(EDGE_USE_DSP)
@@ -118,11 +145,22 @@ EDGE_INLINE int32_t edge_high_multiply_add(uint32_t a, uint32_t b, int32_t sum) 
 
 /* `count` bytes (a multiple of 4) as halfwords in the order 0 2 1 3, which is the order weights unpack to. */
 EDGE_INLINE void edge_widen(const int8_t *bytes, uint32_t *pairs, int32_t count, int32_t pair_step) {
-  for (int32_t k = 0; k < count; k += 4) {
-    const uint32_t word = edge_load_u32(bytes + k);
+  const int8_t *end = bytes + count;
+  if (count & 4) {
+    const uint32_t word = edge_load_u32(bytes);
     pairs[0] = edge_even_bytes(word);
     pairs[1] = edge_odd_bytes(word);
     pairs += pair_step;
+    bytes += 4;
+  }
+  while (bytes != end) {
+    const uint32_t first = edge_load_u32(bytes), second = edge_load_u32(bytes + 4);
+    pairs[0] = edge_even_bytes(first);
+    pairs[1] = edge_odd_bytes(first);
+    pairs[pair_step] = edge_even_bytes(second);
+    pairs[pair_step + 1] = edge_odd_bytes(second);
+    pairs += 2 * pair_step;
+    bytes += 8;
   }
 }
 #endif

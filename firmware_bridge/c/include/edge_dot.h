@@ -42,18 +42,36 @@ EDGE_INLINE void edge_dot_4(const int8_t *weights, int32_t stride, const edge_ve
   int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
   const edge_vector *end = vector + (depth + 3) / 4 * 2;
   const int8_t *pair = weights + 2 * stride;
-  while (vector != end) {
-    const uint32_t even = vector[0], odd = vector[1];
-    const uint32_t a = edge_load_u32(weights), b = edge_load_u32(weights + stride);
-    const uint32_t c = edge_load_u32(pair), d = edge_load_u32(pair + stride);
-    s0 = edge_dual_multiply_add(edge_odd_bytes(a), odd, edge_dual_multiply_add(edge_even_bytes(a), even, s0));
-    s1 = edge_dual_multiply_add(edge_odd_bytes(b), odd, edge_dual_multiply_add(edge_even_bytes(b), even, s1));
-    s2 = edge_dual_multiply_add(edge_odd_bytes(c), odd, edge_dual_multiply_add(edge_even_bytes(c), even, s2));
-    s3 = edge_dual_multiply_add(edge_odd_bytes(d), odd, edge_dual_multiply_add(edge_even_bytes(d), even, s3));
-    vector += 2;
-    weights += 4;
-    pair += 4;
-  }
+  uint32_t even, odd, word, half;
+  __asm volatile(
+      "1:\n\t"
+      "ldrd %[even], %[odd], [%[x]], #8\n\t"
+      "ldr %[word], [%[w], %[stride]]\n\t"
+      "sxtb16 %[half], %[word]\n\t"
+      "smlad %[s1], %[half], %[even], %[s1]\n\t"
+      "sxtb16 %[word], %[word], ror #8\n\t"
+      "smlad %[s1], %[word], %[odd], %[s1]\n\t"
+      "ldr %[word], [%[w]], #4\n\t"
+      "sxtb16 %[half], %[word]\n\t"
+      "smlad %[s0], %[half], %[even], %[s0]\n\t"
+      "sxtb16 %[word], %[word], ror #8\n\t"
+      "smlad %[s0], %[word], %[odd], %[s0]\n\t"
+      "ldr %[word], [%[v], %[stride]]\n\t"
+      "sxtb16 %[half], %[word]\n\t"
+      "smlad %[s3], %[half], %[even], %[s3]\n\t"
+      "sxtb16 %[word], %[word], ror #8\n\t"
+      "smlad %[s3], %[word], %[odd], %[s3]\n\t"
+      "ldr %[word], [%[v]], #4\n\t"
+      "sxtb16 %[half], %[word]\n\t"
+      "smlad %[s2], %[half], %[even], %[s2]\n\t"
+      "sxtb16 %[word], %[word], ror #8\n\t"
+      "smlad %[s2], %[word], %[odd], %[s2]\n\t"
+      "cmp %[x], %[end]\n\t"
+      "bne 1b"
+      : [w] "+r"(weights), [v] "+r"(pair), [x] "+r"(vector), [s0] "+r"(s0), [s1] "+r"(s1), [s2] "+r"(s2),
+        [s3] "+r"(s3), [even] "=&r"(even), [odd] "=&r"(odd), [word] "=&r"(word), [half] "=&r"(half)
+      : [stride] "r"(stride), [end] "r"(end)
+      : "cc", "memory");
   sums[0] = s0;
   sums[1] = s1;
   sums[2] = s2;

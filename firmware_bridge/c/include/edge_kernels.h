@@ -11,7 +11,8 @@
 enum { EDGE_MAX_AXES = 5 };
 
 /* Scaling of 32-bit sums to codes: per channel if `channel_step` is 1, one entry for all if it is 0.
- * `fast` is 1 when every sum is below 2^30 in magnitude and every shift is negative. */
+ * `fast` is 1 when every sum is below 2^30 in magnitude and every shift is negative, 2 when the clamp is also that of
+ * int8 itself. */
 struct edge_requant {
   const int32_t *bias;       /* [channels], zero points of the input folded in where the kernel says so */
   const int32_t *multiplier; /* Q0.31, not negative */
@@ -109,6 +110,7 @@ struct edge_lstm {
   const int32_t *input_bias;       /* [units][4 gates], input zero point folded in */
   const int32_t *recurrent_bias;   /* [units][4 gates], hidden zero point folded in */
   int32_t input_multiplier[4], input_shift[4], recurrent_multiplier[4], recurrent_shift[4];
+  int32_t fast;                    /* 1: every gate sum is below 2^30 in magnitude and every shift is negative */
   const uint16_t *sigmoid;         /* 256 samples of 65536 * sigmoid(i / 24) */
   int32_t batches, steps, depth, units;
   int32_t batch_step, time_step;   /* in sequence positions, of input and output alike */
@@ -131,7 +133,7 @@ struct edge_svdf {
 };
 
 void edge_k1_conv_s8(const struct edge_conv *p, const int8_t *input, int8_t *output, void *scratch);
-void edge_k1_depthwise_s8(const struct edge_depthwise *p, const int8_t *input, int8_t *output);
+void edge_k1_depthwise_s8(const struct edge_depthwise *p, const int8_t *input, int8_t *output, void *scratch);
 void edge_k1_fully_connected_s8(const struct edge_fully_connected *p, const int8_t *input, int8_t *output,
                                 void *scratch);
 void edge_k1_add_s8(const struct edge_binary *p, const int8_t *a, const int8_t *b, int8_t *output);

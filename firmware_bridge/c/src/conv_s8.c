@@ -5,39 +5,49 @@
  * could overflow. Source of the arithmetic: tflite-micro's per-channel convolution.
  */
 #include "edge_dot.h"
-#include "edge_kernels.h"
+#include "edge_requant.h"
 
-/* Top left corner of the receptive field of output pixel `index` (batch, row, column in one number). */
-static void field_origin(const struct edge_conv *p, int32_t index, int32_t *batch, int32_t *top, int32_t *left) {
-  const int32_t pixels = p->out_h * p->out_w;
-  const int32_t within = index % pixels;
-  *batch = index / pixels;
-  *top = (within / p->out_w) * p->stride_h - p->pad_top;
-  *left = (within % p->out_w) * p->stride_w - p->pad_left;
+/* Where the receptive fields are read, pixel after pixel. */
+struct cursor {
+  const int8_t *image;
+  int32_t row, column; /* of the output */
+};
+
+static void move_on(const struct edge_conv *p, struct cursor *at) {
+  if (++at->column < p->out_w) { return; }
+  at->column = 0;
+  if (++at->row < p->out_h) { return; }
+  at->row = 0;
+  at->image += p->in_h * p->in_w * p->in_channels;
 }
 
-static int32_t requantize(const struct edge_requant *out, int32_t sum, int32_t multiplier, int32_t shift) {
-  const int32_t scaled =
-      out->fast ? edge_multiply_fast(sum, multiplier, -shift) : edge_multiply(sum, multiplier, shift);
-  return edge_clamp(scaled + out->output_zero_point, out->low, out->high);
+/* 1 if every field is one pixel that lies in the image: then no column has to be built. */
+static int one_run(const struct edge_conv *p) {
+  return p->kernel_h == 1 && p->kernel_w == 1 && p->pad_top == 0 && p->pad_left == 0 &&
+         (p->out_h - 1) * p->stride_h < p->in_h && (p->out_w - 1) * p->stride_w < p->in_w;
 }
 
-/* The field of output pixel `index` as bytes, rows then columns then channels. */
-static void gather_bytes(const struct edge_conv *p, const int8_t *input, int32_t index, int8_t *column) {
-  int32_t batch, top, left;
-  field_origin(p, index, &batch, &top, &left);
-  const int8_t *image = input + batch * p->in_h * p->in_w * p->in_channels;
+/* The field at the cursor as bytes, rows then columns then channels. */
+static void gather_bytes(const struct edge_conv *p, const struct cursor *at, int8_t *column) {
+  const int32_t top = at->row * p->stride_h - p->pad_top, left = at->column * p->stride_w - p->pad_left;
+  const int32_t channels = p->in_channels;
+  const int inside = left >= 0 && left + p->kernel_w <= p->in_w && p->dilation_w == 1;
   for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
     const int32_t y = top + ky * p->dilation_h;
+    const int8_t *line = at->image + y * p->in_w * channels;
+    if (inside && y >= 0 && y < p->in_h) {
+      const int8_t *from = line + left * channels;
+      for (int32_t left_over = p->kernel_w * channels; left_over > 0; --left_over) { *column++ = *from++; }
+      continue;
+    }
     for (int32_t kx = 0; kx < p->kernel_w; ++kx) {
       const int32_t x = left + kx * p->dilation_w;
       if (y >= 0 && y < p->in_h && x >= 0 && x < p->in_w) {
-        const int8_t *pixel = image + (y * p->in_w + x) * p->in_channels;
-        for (int32_t c = 0; c < p->in_channels; ++c) { column[c] = pixel[c]; }
+        memcpy(column, line + x * channels, (size_t)channels);
       } else {
-        for (int32_t c = 0; c < p->in_channels; ++c) { column[c] = (int8_t)p->input_zero_point; }
+        memset(column, p->input_zero_point, (size_t)channels);
       }
-      column += p->in_channels;
+      column += channels;
     }
   }
 }
@@ -46,46 +56,40 @@ static void gather_bytes(const struct edge_conv *p, const int8_t *input, int32_t
 
 enum { COLUMNS = 4 };
 
+/* `count` padding bytes in the columns' form. */
+static uint32_t *pad_column(uint32_t *pairs, int32_t count, uint32_t padding) {
+  for (int32_t k = 0; k < count; k += 4) {
+    pairs[0] = padding;
+    pairs[1] = padding;
+    pairs += 2 * COLUMNS;
+  }
+  return pairs;
+}
+
 /* Four columns side by side: for every group of 4 taps, two words (taps 0 2, taps 1 3) per column. */
-static void gather_column(const struct edge_conv *p, const int8_t *input, int32_t index, uint32_t *pairs,
-                          int8_t *bytes) {
-  const int32_t depth = p->kernel_h * p->kernel_w * p->in_channels;
-  if (p->in_channels % 4 != 0 || p->dilation_w != 1) {
-    gather_bytes(p, input, index, bytes);
-    for (int32_t k = depth; k < p->weight_stride; ++k) { bytes[k] = 0; }
+EDGE_APART void gather_column(const struct edge_conv *p, const struct cursor *at, uint32_t *pairs, int8_t *bytes) {
+  const int32_t channels = p->in_channels;
+  if (channels % 4 != 0 || p->dilation_w != 1) {
+    gather_bytes(p, at, bytes);
     edge_widen(bytes, pairs, p->weight_stride, 2 * COLUMNS);
     return;
   }
-  int32_t batch, top, left;
-  field_origin(p, index, &batch, &top, &left);
-  const int8_t *image = input + batch * p->in_h * p->in_w * p->in_channels;
+  const int32_t top = at->row * p->stride_h - p->pad_top, left = at->column * p->stride_w - p->pad_left;
   const uint32_t padding = (uint32_t)(uint16_t)p->input_zero_point * 0x10001u;
   const int32_t before = left < 0 ? -left : 0;
   const int32_t overhang = left + p->kernel_w - p->in_w;
   const int32_t after = overhang > 0 ? overhang : 0;
+  const int32_t inside = p->kernel_w - before - after;
   for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
     const int32_t y = top + ky * p->dilation_h;
-    int32_t outside_left = before, inside = p->kernel_w - before - after, outside_right = after;
     if (y < 0 || y >= p->in_h || inside <= 0) {
-      outside_left = p->kernel_w;
-      inside = 0;
-      outside_right = 0;
+      pairs = pad_column(pairs, p->kernel_w * channels, padding);
+      continue;
     }
-    for (int32_t k = 0; k < outside_left * p->in_channels; k += 4) {
-      pairs[0] = padding;
-      pairs[1] = padding;
-      pairs += 2 * COLUMNS;
-    }
-    if (inside > 0) {
-      const int32_t run = inside * p->in_channels;
-      edge_widen(image + (y * p->in_w + left + outside_left) * p->in_channels, pairs, run, 2 * COLUMNS);
-      pairs += run / 4 * (2 * COLUMNS);
-    }
-    for (int32_t k = 0; k < outside_right * p->in_channels; k += 4) {
-      pairs[0] = padding;
-      pairs[1] = padding;
-      pairs += 2 * COLUMNS;
-    }
+    const int32_t run = inside * channels;
+    pairs = pad_column(pairs, before * channels, padding);
+    edge_widen(at->image + (y * p->in_w + left + before) * channels, pairs, run, 2 * COLUMNS);
+    pairs = pad_column(pairs + run / 4 * (2 * COLUMNS), after * channels, padding);
   }
 }
 
@@ -147,88 +151,97 @@ EDGE_INLINE void dot_4(const int8_t *weights, const uint32_t *pairs, int32_t gro
   sums[3] = s3;
 }
 
-/* Codes of one channel for up to four pixels that lie `step` bytes apart. */
-EDGE_INLINE void store_4(const struct edge_requant *out, const int32_t sums[COLUMNS], int32_t multiplier,
-                         int32_t shift, int8_t *target, int32_t step, int32_t count) {
-  if (out->fast && count == COLUMNS) {
-    const int32_t zero_point = out->output_zero_point, low = out->low, high = out->high;
-    const int32_t c0 = edge_clamp(edge_multiply_fast(sums[0], multiplier, -shift) + zero_point, low, high);
-    const int32_t c1 = edge_clamp(edge_multiply_fast(sums[1], multiplier, -shift) + zero_point, low, high);
-    const int32_t c2 = edge_clamp(edge_multiply_fast(sums[2], multiplier, -shift) + zero_point, low, high);
-    const int32_t c3 = edge_clamp(edge_multiply_fast(sums[3], multiplier, -shift) + zero_point, low, high);
-    target[0] = (int8_t)c0;
-    target[step] = (int8_t)c1;
-    target[2 * step] = (int8_t)c2;
-    target[3 * step] = (int8_t)c3;
-    return;
+/* All channels of four pixels, the scaling known to be short. */
+EDGE_APART void whole_quad(const struct edge_conv *p, const uint32_t *pairs, int8_t *target) {
+  const int8_t *weights = p->weights, *shift = p->out.shift;
+  const int32_t *multiplier = p->out.multiplier, *bias = p->out.bias;
+  const int32_t addend = 1 + 2 * p->out.output_zero_point, step = p->out_channels;
+  const int32_t groups = p->weight_stride / 4;
+  for (int32_t c = p->out_channels; c > 0; --c) {
+    int32_t sums[COLUMNS];
+    sums[0] = sums[1] = sums[2] = sums[3] = *bias++;
+    dot_4(weights, pairs, groups, sums);
+    const int32_t m = *multiplier, s = *shift;
+    target[0] = (int8_t)edge_saturate_8(edge_multiply_fast(sums[0], m, s, addend));
+    target[step] = (int8_t)edge_saturate_8(edge_multiply_fast(sums[1], m, s, addend));
+    target[2 * step] = (int8_t)edge_saturate_8(edge_multiply_fast(sums[2], m, s, addend));
+    target[3 * step] = (int8_t)edge_saturate_8(edge_multiply_fast(sums[3], m, s, addend));
+    ++target;
+    weights += 4 * groups;
+    multiplier += p->out.channel_step;
+    shift += p->out.channel_step;
   }
-  for (int32_t j = 0; j < count; ++j) {
-    target[j * step] = (int8_t)requantize(out, sums[j], multiplier, shift);
+}
+
+/* All channels of up to four pixels, any scaling. */
+EDGE_APART void part_of_quad(const struct edge_conv *p, const uint32_t *pairs, int8_t *target, int32_t count) {
+  const int8_t *weights = p->weights;
+  for (int32_t c = 0; c < p->out_channels; ++c) {
+    int32_t sums[COLUMNS];
+    sums[0] = sums[1] = sums[2] = sums[3] = p->out.bias[c];
+    dot_4(weights, pairs, p->weight_stride / 4, sums);
+    for (int32_t j = 0; j < count; ++j) {
+      target[j * p->out_channels + c] = edge_requantize_channel(&p->out, sums[j], c);
+    }
+    weights += p->weight_stride;
   }
 }
 
 EDGE_KERNEL void edge_k1_conv_s8(const struct edge_conv *p, const int8_t *input, int8_t *output, void *scratch) {
   uint32_t *pairs = (uint32_t *)scratch;
   int8_t *bytes = (int8_t *)(pairs + p->weight_stride / 2 * COLUMNS);
-  const int32_t groups = p->weight_stride / 4;
   const int32_t pixels = p->batches * p->out_h * p->out_w;
+  const int dense = one_run(p) && p->stride_h == 1 && p->stride_w == 1 && p->in_channels % 4 == 0;
+  struct cursor at = {input, 0, 0};
+  if (p->in_channels % 4 != 0) {
+    for (int32_t k = p->weight_stride - 4; k < p->weight_stride; ++k) { bytes[k] = 0; }
+  }
   for (int32_t first = 0; first < pixels; first += COLUMNS) {
     const int32_t count = pixels - first < COLUMNS ? pixels - first : COLUMNS;
-    for (int32_t j = 0; j < count; ++j) { gather_column(p, input, first + j, pairs + 2 * j, bytes); }
-    const int8_t *weights = p->weights;
-    const int32_t *multiplier = p->out.multiplier;
-    const int8_t *shift = p->out.shift;
+    for (int32_t j = 0; j < count; ++j) {
+      if (dense) {
+        edge_widen(input, pairs + 2 * j, p->in_channels, 2 * COLUMNS);
+        input += p->in_channels;
+      } else {
+        gather_column(p, &at, pairs + 2 * j, bytes);
+        move_on(p, &at);
+      }
+    }
     int8_t *target = output + first * p->out_channels;
-    for (int32_t c = 0; c < p->out_channels; ++c) {
-      int32_t sums[COLUMNS];
-      sums[0] = sums[1] = sums[2] = sums[3] = p->out.bias[c];
-      dot_4(weights, pairs, groups, sums);
-      store_4(&p->out, sums, *multiplier, *shift, target + c, p->out_channels, count);
-      weights += p->weight_stride;
-      multiplier += p->out.channel_step;
-      shift += p->out.channel_step;
+    if (p->out.fast == 2 && count == COLUMNS) {
+      whole_quad(p, pairs, target);
+    } else {
+      part_of_quad(p, pairs, target, count);
     }
   }
 }
 
 #else
 
-/* 1 if the whole field lies in the image and is one run of memory: then no column has to be built. */
-static int field_is_one_run(const struct edge_conv *p) {
-  return p->kernel_h == 1 && p->kernel_w == 1 && p->pad_top == 0 && p->pad_left == 0 &&
-         (p->out_h - 1) * p->stride_h < p->in_h && (p->out_w - 1) * p->stride_w < p->in_w;
-}
-
-/* The same with the entry of one channel looked up. */
-static int32_t requantize_channel(const struct edge_requant *out, int32_t sum, int32_t channel) {
-  const int32_t entry = channel * out->channel_step;
-  return requantize(out, sum, out->multiplier[entry], out->shift[entry]);
-}
-
 EDGE_KERNEL void edge_k1_conv_s8(const struct edge_conv *p, const int8_t *input, int8_t *output, void *scratch) {
   const int32_t depth = p->kernel_h * p->kernel_w * p->in_channels;
   const int32_t pixels = p->batches * p->out_h * p->out_w;
-  const int direct = field_is_one_run(p);
+  const int direct = one_run(p);
+  struct cursor at = {input, 0, 0};
   for (int32_t index = 0; index < pixels; ++index) {
     const int8_t *column = (const int8_t *)scratch;
     if (direct) {
-      int32_t batch, top, left;
-      field_origin(p, index, &batch, &top, &left);
-      column = input + ((batch * p->in_h + top) * p->in_w + left) * p->in_channels;
+      column = at.image + (at.row * p->stride_h * p->in_w + at.column * p->stride_w) * p->in_channels;
     } else {
-      gather_bytes(p, input, index, (int8_t *)scratch);
+      gather_bytes(p, &at, (int8_t *)scratch);
     }
+    move_on(p, &at);
     const int8_t *weights = p->weights;
     int32_t c = 0;
     for (; c + 4 <= p->out_channels; c += 4) {
       int32_t sums[4];
       for (int32_t i = 0; i < 4; ++i) { sums[i] = p->out.bias[c + i]; }
       edge_dot_4(weights, p->weight_stride, column, depth, sums);
-      for (int32_t i = 0; i < 4; ++i) { *output++ = (int8_t)requantize_channel(&p->out, sums[i], c + i); }
+      for (int32_t i = 0; i < 4; ++i) { *output++ = edge_requantize_channel(&p->out, sums[i], c + i); }
       weights += 4 * p->weight_stride;
     }
     for (; c < p->out_channels; ++c) {
-      *output++ = (int8_t)requantize_channel(&p->out, edge_dot(weights, column, depth, p->out.bias[c]), c);
+      *output++ = edge_requantize_channel(&p->out, edge_dot(weights, column, depth, p->out.bias[c]), c);
       weights += p->weight_stride;
     }
   }

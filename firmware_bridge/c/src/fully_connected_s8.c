@@ -4,15 +4,7 @@
  * kernel, per tensor or per channel.
  */
 #include "edge_dot.h"
-#include "edge_kernels.h"
-
-static int8_t requantize(const struct edge_requant *out, int32_t sum, int32_t unit) {
-  const int32_t entry = unit * out->channel_step;
-  const int32_t multiplier = out->multiplier[entry], shift = out->shift[entry];
-  const int32_t scaled =
-      out->fast ? edge_multiply_fast(sum, multiplier, -shift) : edge_multiply(sum, multiplier, shift);
-  return (int8_t)edge_clamp(scaled + out->output_zero_point, out->low, out->high);
-}
+#include "edge_requant.h"
 
 /* With SMLAD the row is widened into scratch once; otherwise it is used where it lies. */
 static const edge_vector *prepared(const int8_t *row, void *scratch, int32_t depth) {
@@ -37,11 +29,12 @@ EDGE_KERNEL void edge_k1_fully_connected_s8(const struct edge_fully_connected *p
       int32_t sums[4];
       for (int32_t i = 0; i < 4; ++i) { sums[i] = bias[i]; }
       edge_dot_4(weights, p->weight_stride, vector, p->depth, sums);
-      for (int32_t i = 0; i < 4; ++i) { output[unit + i] = requantize(&p->out, sums[i], unit + i); }
+      for (int32_t i = 0; i < 4; ++i) { output[unit + i] = edge_requantize_channel(&p->out, sums[i], unit + i); }
       weights += 4 * p->weight_stride;
     }
     for (; unit < p->units; ++unit) {
-      output[unit] = requantize(&p->out, edge_dot(weights, vector, p->depth, p->out.bias[unit]), unit);
+      const int32_t sum = edge_dot(weights, vector, p->depth, p->out.bias[unit]);
+      output[unit] = edge_requantize_channel(&p->out, sum, unit);
       weights += p->weight_stride;
     }
     input += p->depth;

@@ -7,10 +7,8 @@
 #include "edge_dot.h"
 #include "edge_kernels.h"
 
-static int32_t saturate_16(int32_t value) { return edge_clamp(value, -32768, 32767); }
-
 /* Q3.12 to Q0.15. */
-static int32_t sigmoid_16(const uint16_t *table, int32_t value) {
+EDGE_INLINE int32_t sigmoid_16(const uint16_t *table, int32_t value) {
   const int32_t scaled = value * 3;
   const uint32_t magnitude = (uint32_t)(scaled < 0 ? -scaled : scaled);
   const uint32_t index = magnitude >> 9;
@@ -24,7 +22,7 @@ static int32_t sigmoid_16(const uint16_t *table, int32_t value) {
 }
 
 /* value * multiplier / 2^shift is on the table's scale; result Q0.15. */
-static int32_t tanh_16(const uint16_t *table, int32_t value, int32_t multiplier, int32_t shift) {
+EDGE_INLINE int32_t tanh_16(const uint16_t *table, int32_t value, int32_t multiplier, int32_t shift) {
   const int32_t rounding = shift > 0 ? (int32_t)1 << (shift - 1) : 0;
   const int32_t scaled = (value * multiplier + rounding) >> shift;
   const uint32_t magnitude = (uint32_t)(scaled < 0 ? -scaled : scaled);
@@ -62,34 +60,45 @@ static void load(edge_vector *vector, const int8_t *bytes, int32_t depth) {
 #endif
 }
 
+/* Scaling that is exact for any sum, or the short form when the emitter has proved that it is enough. */
+EDGE_INLINE int32_t scale_sum(int32_t fast, int32_t sum, int32_t multiplier, int32_t shift) {
+  const int32_t scaled =
+      fast ? edge_multiply_fast(sum, multiplier, shift, 1) : edge_multiply(sum, multiplier, shift);
+  return edge_saturate_16(scaled);
+}
+
+/* The gates of one unit as Q3.12 sums, before their activations. */
+EDGE_INLINE void gate_sums(const struct edge_lstm *p, const struct operands *v, int32_t unit, int32_t sums[4]) {
+  int32_t from_input[4], from_hidden[4];
+  for (int32_t g = 0; g < 4; ++g) {
+    from_input[g] = p->input_bias[4 * unit + g];
+    from_hidden[g] = p->recurrent_bias[4 * unit + g];
+  }
+  edge_dot_4(p->input_weights + unit * 4 * p->input_stride, p->input_stride, v->input, p->depth, from_input);
+  edge_dot_4(p->recurrent_weights + unit * 4 * p->recurrent_stride, p->recurrent_stride, v->hidden, p->units,
+             from_hidden);
+  for (int32_t g = 0; g < 4; ++g) {
+    const int32_t a = scale_sum(p->fast, from_input[g], p->input_multiplier[g], p->input_shift[g]);
+    const int32_t b = scale_sum(p->fast, from_hidden[g], p->recurrent_multiplier[g], p->recurrent_shift[g]);
+    sums[g] = edge_saturate_16(a + b);
+  }
+}
+
 static void one_step(const struct edge_lstm *p, const struct operands *v, int8_t *hidden, int16_t *cell) {
-  const int8_t *input_row = p->input_weights, *recurrent_row = p->recurrent_weights;
   for (int32_t unit = 0; unit < p->units; ++unit) {
-    int32_t from_input[4], from_hidden[4], gate[4];
-    for (int32_t g = 0; g < 4; ++g) {
-      from_input[g] = p->input_bias[4 * unit + g];
-      from_hidden[g] = p->recurrent_bias[4 * unit + g];
-    }
-    edge_dot_4(input_row, p->input_stride, v->input, p->depth, from_input);
-    edge_dot_4(recurrent_row, p->recurrent_stride, v->hidden, p->units, from_hidden);
-    for (int32_t g = 0; g < 4; ++g) {
-      const int32_t a = saturate_16(edge_multiply(from_input[g], p->input_multiplier[g], p->input_shift[g]));
-      const int32_t b =
-          saturate_16(edge_multiply(from_hidden[g], p->recurrent_multiplier[g], p->recurrent_shift[g]));
-      const int32_t sum = saturate_16(a + b);
-      gate[g] = g == 2 ? tanh_16(p->sigmoid, sum, 3, 0) : sigmoid_16(p->sigmoid, sum);
-    }
-    const int32_t kept = saturate_16(edge_multiply(gate[0] * cell[unit], p->forget_multiplier, p->forget_shift));
-    const int32_t fresh =
-        saturate_16(edge_multiply(gate[1] * gate[2], p->candidate_multiplier, p->candidate_shift));
-    int32_t state = saturate_16(kept + fresh);
+    int32_t sums[4];
+    gate_sums(p, v, unit, sums);
+    const int32_t forget = sigmoid_16(p->sigmoid, sums[0]), admit = sigmoid_16(p->sigmoid, sums[1]);
+    const int32_t candidate = tanh_16(p->sigmoid, sums[2], 3, 0), show = sigmoid_16(p->sigmoid, sums[3]);
+    const int32_t kept = scale_sum(p->fast, forget * cell[unit], p->forget_multiplier, p->forget_shift);
+    const int32_t fresh = scale_sum(p->fast, admit * candidate, p->candidate_multiplier, p->candidate_shift);
+    int32_t state = edge_saturate_16(kept + fresh);
     if (p->cell_clip > 0) { state = edge_clamp(state, -p->cell_clip, p->cell_clip); }
     cell[unit] = (int16_t)state;
     const int32_t bounded = tanh_16(p->sigmoid, state, p->tanh_multiplier, p->tanh_shift);
-    const int32_t code = edge_multiply(bounded * gate[3], p->output_multiplier, p->output_shift);
-    hidden[unit] = (int8_t)edge_clamp(code + p->output_zero_point, -128, 127);
-    input_row += 4 * p->input_stride;
-    recurrent_row += 4 * p->recurrent_stride;
+    const int32_t code = p->fast ? edge_multiply_fast(bounded * show, p->output_multiplier, p->output_shift, 1)
+                                 : edge_multiply(bounded * show, p->output_multiplier, p->output_shift);
+    hidden[unit] = (int8_t)edge_saturate_8(code + p->output_zero_point);
   }
 }
 

@@ -1,0 +1,24 @@
+/* From 32-bit sums to int8 codes; see struct edge_requant. */
+#ifndef EDGE_REQUANT_H
+#define EDGE_REQUANT_H
+
+#include "edge_arithmetic.h"
+#include "edge_kernels.h"
+
+/* The code of one sum with its channel's scaling. */
+EDGE_INLINE int8_t edge_requantize(const struct edge_requant *out, int32_t sum, int32_t multiplier, int32_t shift) {
+  if (out->fast == 2) {
+    return (int8_t)edge_saturate_8(edge_multiply_fast(sum, multiplier, shift, 1 + 2 * out->output_zero_point));
+  }
+  const int32_t scaled =
+      out->fast ? edge_multiply_fast(sum, multiplier, shift, 1) : edge_multiply(sum, multiplier, shift);
+  return (int8_t)edge_clamp(scaled + out->output_zero_point, out->low, out->high);
+}
+
+/* The same with the channel's scaling looked up. */
+EDGE_INLINE int8_t edge_requantize_channel(const struct edge_requant *out, int32_t sum, int32_t channel) {
+  const int32_t entry = channel * out->channel_step;
+  return edge_requantize(out, sum, out->multiplier[entry], out->shift[entry]);
+}
+
+#endif
