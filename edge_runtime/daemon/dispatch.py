@@ -233,6 +233,9 @@ class Dispatcher:
                 key = f"{outcome.pipeline}/{item.source}"
                 self._states[key] = outcome.state
                 self._journal.set_state(WINDOW + key, outcome.state, now=now)
+            for irregularity, count in outcome.irregular.items():
+                self._metrics.irregular.labels(outcome.pipeline, item.source, irregularity).inc(count)
+                self._complaints.say("processing", item.source, irregularity, f"pipeline={outcome.pipeline} n={count}")
             if outcome.reason:
                 refused = outcome.reason
                 self._complaints.say("processing", item.source, outcome.reason, outcome.detail)

@@ -19,6 +19,12 @@ class Metrics:
         self.dropped = Counter(
             "edge_dropped", "Inputs that gave no result, by reason.", ["source", "reason"], registry=self.registry
         )
+        self.irregular = Counter(
+            "edge_irregular_samples",
+            "Sensor samples, or values of them, that were not simply used, by reason.",
+            ["pipeline", "source", "reason"],
+            registry=self.registry,
+        )
         self.values = Counter("edge_sensor_values", "Sensor values taken in.", ["source"], registry=self.registry)
         self.findings = Counter("edge_findings", "Abnormal findings.", ["pipeline"], registry=self.registry)
         self.alerts = Counter(

@@ -129,11 +129,15 @@ class Ready(Struct, frozen=True, tag="ready"):
     sandbox: tuple[str, ...]
 
 
+#: What a sample that is not simply used is counted as; the words of ``CleaningCounts``.
+Irregularity = Literal["not_finite", "out_of_range", "stuck", "held", "unusable", "late", "gaps", "clock_steps"]
+
+
 class Outcome(Struct, frozen=True):
     """What one pipeline made of an input.
 
     ``reason`` is the stable word of a refused input, with ``detail`` for the log. ``state`` is the window state after
-    it, where there is one.
+    it, where there is one. ``irregular`` counts samples of the input, or values of them, that were not simply used.
     """
 
     pipeline: str
@@ -143,6 +147,7 @@ class Outcome(Struct, frozen=True):
     detail: Annotated[str, Meta(max_length=500)] = ""
     state: bytes | None = None
     at: float | None = None
+    irregular: dict[Irregularity, Annotated[int, Meta(ge=0)]] = {}
 
 
 class Done(Struct, frozen=True, tag="done"):

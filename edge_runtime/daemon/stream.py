@@ -67,7 +67,7 @@ class Monitoring:
         findings, at = watch.push(task.first, values, timestamps)
         state = watch.state()
         kept = state if len(state) <= protocol.STATE_BYTES else None
-        return protocol.Outcome(self.name, findings, state=kept, at=at)
+        return protocol.Outcome(self.name, findings, state=kept, at=at, irregular=watch.irregular())
 
 
 Pipeline = Inspection | Monitoring

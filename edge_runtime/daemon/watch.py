@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import asdict
+from typing import get_args
 
 import msgspec
 import numpy as np
@@ -41,6 +43,7 @@ class Watch:
         self._order = require_fit(source, manifest)
         self._joiner = ChannelJoiner(len(source.channels))
         self._monitor = monitor
+        self._counted = asdict(monitor.counts)
 
     def push(
         self, first: int, values: npt.NDArray[np.float32], times: npt.NDArray[np.float64]
@@ -52,6 +55,15 @@ class Watch:
         findings = self._monitor.push(np.ascontiguousarray(rows[:, self._order]), row_times)
         return tuple(findings), float(row_times[-1])
 
+    def irregular(self) -> dict[protocol.Irregularity, int]:
+        """Count the samples that were not simply used, since the last call."""
+        before, self._counted = self._counted, asdict(self._monitor.counts)
+        counts: dict[protocol.Irregularity, int] = {}
+        for word in get_args(protocol.Irregularity):
+            if self._counted[word] > before[word]:
+                counts[word] = self._counted[word] - before[word]
+        return counts
+
     def state(self) -> bytes:
         """Give where it is, for another worker to go on from."""
         return msgspec.msgpack.encode((self._monitor.state(), self._joiner.state()))
@@ -62,5 +74,6 @@ class Watch:
             window, waiting = msgspec.msgpack.decode(state, type=tuple[bytes, JoinState])
             self._monitor.restore(window)
             self._joiner.restore(waiting)
+            self._counted = asdict(self._monitor.counts)
         except (msgspec.MsgspecError, MessageError, ValueError) as error:
             _log.warning("stage=processing the window begins empty: %s", error)
