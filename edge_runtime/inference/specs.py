@@ -57,15 +57,15 @@ def spec_of(
     return TensorSpec(name=name, dtype=known, shape=shape, quantization=quantization)
 
 
-def require_finite(specs: Sequence[TensorSpec], is_float: Sequence[bool], outputs: Sequence[Array]) -> None:
+def require_finite(specs: Sequence[TensorSpec], floats: Sequence[int], outputs: Sequence[Array]) -> None:
     """Refuse NaN and infinity in float outputs.
 
     Parameters
     ----------
     specs : sequence of TensorSpec
         The outputs.
-    is_float : sequence of bool
-        Which of them are float.
+    floats : sequence of int
+        Positions of those that are float.
     outputs : sequence of arrays
         What the engine gave.
 
@@ -74,6 +74,8 @@ def require_finite(specs: Sequence[TensorSpec], is_float: Sequence[bool], output
     InvocationError
         Naming the first output that is not finite.
     """
-    for spec, check, output in zip(specs, is_float, outputs, strict=True):
-        if check and not np.isfinite(output).all():
-            raise InvocationError(f'output "{spec.name}" is not finite: the model computes NaN or infinity from this')
+    for place in floats:
+        if not np.isfinite(outputs[place]).all():
+            raise InvocationError(
+                f'output "{specs[place].name}" is not finite: the model computes NaN or infinity from this'
+            )

@@ -64,7 +64,7 @@ class TfliteRuntime:
         self._expected = [(np.dtype(spec.dtype), tuple(spec.shape)) for spec in self._interface.inputs]
         self._input_indices = [details["index"] for details in inputs]
         self._output_indices = [details["index"] for details in outputs]
-        self._float_outputs = [spec.dtype == "float32" for spec in self._interface.outputs]
+        self._floats = [place for place, spec in enumerate(self._interface.outputs) if spec.dtype == "float32"]
         self._interpreter = interpreter
 
     @property
@@ -107,10 +107,11 @@ class TfliteRuntime:
             for index, array in zip(self._input_indices, inputs, strict=True):
                 interpreter.set_tensor(index, array)
             interpreter.invoke()
-            outputs = tuple([interpreter.get_tensor(index) for index in self._output_indices])
+            outputs = tuple(map(interpreter.get_tensor, self._output_indices))
         except _ENGINE_ERRORS as error:
             raise InvocationError(f"{self._identity.engine} cannot run the model: {_first_line(error)}") from error
-        require_finite(self._interface.outputs, self._float_outputs, outputs)
+        if self._floats:
+            require_finite(self._interface.outputs, self._floats, outputs)
         return outputs
 
     def close(self) -> None:

@@ -37,12 +37,12 @@ def test_output_that_is_not_finite_is_named(value: float) -> None:
     specs = [spec_of("output", index, name, "float32", (1, 2)) for index, name in enumerate(("a", "b"))]
     outputs = [np.zeros((1, 2), np.float32), np.array([[0.0, value]], np.float32)]
     with pytest.raises(InvocationError, match='"b" is not finite'):
-        require_finite(specs, [True, True], outputs)
+        require_finite(specs, [0, 1], outputs)
 
 
 def test_large_finite_output_is_no_error() -> None:
     spec = spec_of("output", 0, "a", "float32", (1, 2))
-    require_finite([spec], [True], [np.full((1, 2), np.finfo(np.float32).max)])
+    require_finite([spec], [0], [np.full((1, 2), np.finfo(np.float32).max)])
 
 
 def test_made_inputs_fit_their_tensors() -> None:
