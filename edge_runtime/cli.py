@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from edge_runtime import __version__
+from edge_runtime.demo.command import demo
 from edge_runtime.simulator.command import simulate
 from edge_runtime.terminal import configure_logging, print_json, run_command
 
@@ -188,6 +189,7 @@ def bundle_trust_remove(key_id: str, store: Path) -> None:
 
 
 group.add_command(simulate)
+group.add_command(demo)
 
 
 def main() -> None:
