@@ -24,6 +24,8 @@ _log = logging.getLogger(__name__)
 
 _MESSAGE_BYTES = 1 << 20
 _MESSAGES_PER_POLL = 256
+#: Workers that may fail to come up before the launcher itself is replaced and the pauses begin.
+_QUICK_TRIES = 2
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -291,9 +293,9 @@ class WorkerKeeper:
             self._failures += 1
         self._ready = False
         self._kill_worker()
-        if with_launcher or self._failures:
+        if with_launcher or self._failures > _QUICK_TRIES:
             self._end_launcher()
-            self._not_before = now + (0.0 if self._failures < 2 else min(10.0, 0.25 * 2**self._failures))  # noqa: PLR2004
+            self._not_before = now + (0.0 if self._failures < _QUICK_TRIES else min(10.0, 0.25 * 2**self._failures))
         else:
             self._fork(events, now)
 

@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from edge_runtime.daemon import protocol
-from edge_runtime.daemon.keeper import Event, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
 from edge_runtime.daemon.ring import Ring
 from tests.bundles import TRUSTED_PEM, image_bundle
 
@@ -61,6 +61,7 @@ class Shop:
     plans: Sequence[protocol.PipelinePlan] = field(default_factory=lambda: (image_plan(),))
     limits: WorkerLimits = field(default_factory=lambda: WorkerLimits(hang_s=0.5))
     said: list[Event] = field(default_factory=list)
+    slots: dict[int, int] = field(default_factory=dict)
     n_tasks: int = 0
 
     def __enter__(self) -> Self:
@@ -87,13 +88,19 @@ class Shop:
 
     def submit(self, payload: bytes) -> int:
         self.n_tasks += 1
-        slot = self.ring.fill(payload)
+        slot = self.slots[self.n_tasks] = self.ring.fill(payload)
         self.keeper.submit(protocol.FrameTask(self.n_tasks, "cam1", slot, len(payload), 1000.0, None))
         return self.n_tasks
 
     def turn(self) -> None:
         self.keeper.wait(0.01)
-        self.said += self.keeper.poll()
+        for event in self.keeper.poll():
+            self.said.append(event)
+            if isinstance(event, protocol.Done):
+                self.ring.release(self.slots.pop(event.id))
+            elif isinstance(event, Lost):
+                for number in list(self.slots):
+                    self.ring.release(self.slots.pop(number))
 
     def until(self, holds: Callable[[], bool], *, patience_s: float = PATIENCE_S) -> None:
         ends = time.monotonic() + patience_s

@@ -168,6 +168,35 @@ def test_starts_that_fail_again_and_again_become_rarer(keeper: Scripted) -> None
     assert max(waits) <= 10.5
 
 
+def test_a_worker_that_dies_while_it_builds_is_followed_by_another_from_the_same_launcher(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.poll()
+    for _ in range(2):
+        keeper.take_request()
+        keeper.say(protocol.Building("surface"))
+        keeper.worker.close()
+        assert keeper.poll() == [protocol.Building("surface"), Lost("crashed", None, ())]
+    keeper.take_request()
+    assert keeper.launched_at == [0.0]
+
+
+def test_a_third_worker_that_dies_while_it_builds_costs_the_launcher_its_place(keeper: Scripted) -> None:
+    keeper.poll()
+    keeper.launcher.send(b"up")
+    keeper.poll()
+    for _ in range(3):
+        keeper.take_request()
+        keeper.worker.close()
+        keeper.poll()
+    keeper.now = 1.9
+    keeper.poll()
+    assert keeper.launched_at == [0.0]
+    keeper.now = 2.0
+    keeper.poll()
+    assert keeper.launched_at == [0.0, 2.0]
+
+
 def test_a_worker_that_came_up_is_forgiven_its_predecessors(keeper: Scripted) -> None:
     for _ in range(3):
         keeper.poll()
