@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -31,10 +31,10 @@ _KEY_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Topics that the desk publishes on; ``alert_state`` ends in a slash before the key."""
+    """Topics that the desk publishes on; ``alert_state`` gives the one of an alarm's key."""
 
     alert_event: str
-    alert_state: str
+    alert_state: Callable[[str], str]
     part_verdict: str
 
 
@@ -205,7 +205,7 @@ class Desk:
                 "",
                 0,
                 Priority.ALERT,
-                self._addresses.alert_state + alert.key,
+                self._addresses.alert_state(alert.key),
                 payload if standing else b"",
                 retain=True,
             )

@@ -43,6 +43,7 @@ from edge_runtime.messages import OFFLINE, ONLINE, STOPPED, EventIds, PartVerdic
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks, Subscription
 from edge_runtime.mqtt.session import Session
+from edge_runtime.mqtt.topics import Topics
 
 _log = logging.getLogger(__name__)
 
@@ -114,8 +115,9 @@ class Supervisor:
             max_bytes=config.outbox.max_bytes,
             retention_s=config.outbox.retention_s,
         )
+        self._topics = Topics(config.gateway.root, config.gateway.id)
         self._session = self._make_session()
-        self._front = Front(self._session, config.gateway.root, config.gateway.id)
+        self._front = Front(self._session, self._topics)
         self._intake = Intake(
             config, metrics=self._metrics, complaints=self._complaints, clock=self._clock, notify=self._note
         )
@@ -273,8 +275,7 @@ class Supervisor:
             on_refused=lambda topic, error: self._complaints.say("receiving", topic, "not_subscribed", str(error)),
             on_dropped=self._dropped,
         )
-        gateway = self._config.gateway
-        return Session(self._config.broker, callbacks, will=availability(f"{gateway.root}/{gateway.id}", OFFLINE))
+        return Session(self._config.broker, callbacks, will=availability(self._topics, OFFLINE))
 
     # Parts ------------------------------------------------------------------------------------------------------
 
