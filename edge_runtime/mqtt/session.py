@@ -73,14 +73,32 @@ class Session(LinkKeeper):
         return link
 
 
+class _Head(bytearray):
+    """Takes any number of bytes and keeps the first ones."""
+
+    def __iadd__(self, data: bytes) -> _Head:  # type: ignore[misc,override] # noqa: PYI034 - as paho uses it
+        self.extend(data[: max(0, PACKET_OVERHEAD_BYTES - len(self))])
+        return self
+
+
 class _PahoClient(paho.Client):  # type: ignore[misc] # paho has no types
-    """paho's client on a socket of ours: paho leaks the socket when TLS fails, and knows no TCP time-out."""
+    """paho's client with what it lacks: a socket that is closed when TLS fails, and a limit before memory is taken."""
 
     link_settings: BrokerSettings
+    cut = False
 
     def _create_socket(self) -> socket.socket:
         """Make the socket; called by paho's ``connect``."""
         return connect_socket(self.link_settings)
+
+    def _sock_recv(self, n_bytes: int) -> bytes:
+        """Read from the socket; called by paho, which would gather 256 MB because a stranger announces them."""
+        packet = self._in_packet
+        if packet["remaining_length"] > self.link_settings.max_payload_bytes + PACKET_OVERHEAD_BYTES:
+            if packet["have_remaining"] and not self.cut:
+                packet["packet"], self.cut = _Head(packet["packet"]), True
+            n_bytes = min(n_bytes, PACKET_OVERHEAD_BYTES)
+        return bytes(super()._sock_recv(n_bytes))
 
 
 class _PahoLink:
@@ -288,7 +306,8 @@ class _PahoLink:
         except UnicodeDecodeError:
             self._drop("", "bad_topic", token)
             return
-        if len(message.payload) > self._settings.max_payload_bytes:
+        cut, self._client.cut = self._client.cut, False
+        if cut or len(message.payload) > self._settings.max_payload_bytes:
             self._drop(topic, "too_large", token)
             return
         properties = message.properties if self._v5 else None

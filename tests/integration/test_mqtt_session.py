@@ -309,11 +309,11 @@ def test_message_beyond_the_limit_is_dropped_and_the_next_one_comes(
     receiver = peer(mosquitto.settings("receiver", protocol=protocol, max_payload_bytes=4096), "a")
     sender = peer(publisher(mosquitto, protocol=protocol))
     sender.send("a", bytes(4097))
-    sender.send("a", bytes(300_000))
+    sender.send("a", bytes(3_000_000))
     sender.send("a", b"next")
     until(lambda: receiver.messages)
     assert receiver.payloads() == [b"next"]
-    assert set(receiver.drops) == {("a", "too_large")}
+    assert receiver.drops == [("a", "too_large")] * (1 if protocol == "5" else 2)
 
 
 def test_too_large_a_publish_is_refused_here(mosquitto: Mosquitto, peer: Open) -> None:
