@@ -175,22 +175,24 @@ class TimeCheck:
 
 
 def check_times(
-    times: Times, newest: float | None, oldest: float | None, max_gap_s: float | None, *, equal_follows: bool
+    times: Times, newest: float | None, max_gap_s: float | None, *, late_s: float, equal_follows: bool
 ) -> TimeCheck:
     """Judge the times of a block of samples.
 
     A sample that is not newer than the last one is late and dropped (a duplicate, or out of order), unless it is
-    older than the window's beginning: then the clock was set back, and a new window begins. A hole longer than
+    older by more than ``late_s``: then the clock was set back, and a new window begins. A hole longer than
     ``max_gap_s`` begins a new window too.
 
     Parameters
     ----------
     times : float64, shape (n,), s
         Finite times, one per sample; n > 0.
-    newest, oldest : float or None, s
-        Times of the last and the first sample of the window so far; None when there is none.
+    newest : float or None, s
+        Time of the last sample taken; None when there is none.
     max_gap_s : float or None
         Longest hole that a window may span; None for any.
+    late_s : float >= 0
+        How far back a sample may be and still be taken for a late one.
     equal_follows : bool
         Whether a sample of the same time as the one before follows it (events, several of which may carry one time)
         or is the same sample again (a sampled signal).
@@ -208,18 +210,17 @@ def check_times(
     flags = np.zeros(len(times), np.uint8)
     late = gaps = clock_steps = 0
     for i, time in enumerate(times.tolist()):
-        if newest is None or oldest is None:
-            newest = oldest = time
-        elif shortest <= time - newest <= limit:
+        step = shortest if newest is None else time - newest
+        if shortest <= step <= limit:
             newest = time
-        elif oldest <= time <= newest:
+        elif -late_s <= step <= 0:
             flags[i] = LATE
             late += 1
         else:
             flags[i] = RESTART
-            gaps += time > newest
-            clock_steps += time < oldest
-            newest = oldest = time
+            gaps += step > 0
+            clock_steps += step < 0
+            newest = time
     return TimeCheck(flags, late, gaps, clock_steps)
 
 

@@ -99,11 +99,7 @@ class Monitor:
         flags = None
         if times is not None:
             check = check_times(
-                times,
-                self._newest,
-                self._late_from(times),
-                self._max_gap_s,
-                equal_follows=self._duration_s == 0,
+                times, self._newest, self._max_gap_s, late_s=self._late_s(times), equal_follows=self._duration_s == 0
             )
             self.counts.late += check.late
             self.counts.gaps += check.gaps
@@ -136,17 +132,15 @@ class Monitor:
                     findings += self._judge()
         return findings
 
-    def _late_from(self, times: Times) -> float | None:
-        """Give the time before which a sample is not late but of a clock set back.
+    def _late_s(self, times: Times) -> float:
+        """Give how far back a sample is late and not of a clock set back.
 
-        That is one window's duration back, or further where the window held or this block spans more: a block that
-        comes a second time is late.
+        That is one window's duration, or more where the window held or this block spans more: a block that comes a
+        second time is late.
         """
-        if self._newest is None:
-            return None
         held = self._ring.oldest_time()
-        since_oldest_s = 0.0 if held is None else self._newest - held
-        return self._newest - max(since_oldest_s, self._duration_s, float(times[-1] - times[0]))
+        span_s = 0.0 if held is None or self._newest is None else self._newest - held
+        return max(span_s, self._duration_s, float(times[-1] - times[0]))
 
     def _judge(self) -> list[Finding]:
         """Run the model on the window held."""

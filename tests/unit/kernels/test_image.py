@@ -78,6 +78,17 @@ def test_luma_is_what_opencv_gives() -> None:
     assert np.abs(out[..., 0].astype(int) - theirs).max() <= (0 if int(cv2.__version__.split(".")[0]) >= 5 else 1)
 
 
+def test_luma_rounds_exact_halves_up() -> None:
+    blue, green = np.ogrid[:256, :256]
+    weighted = 3735 * blue + 19235 * green
+    blue_of_half, green_of_half = np.argwhere(weighted % 32768 == 16384)[0]
+    out = np.empty((1, 1, 1), np.uint8)
+    pixel = np.array([[[blue_of_half, green_of_half, 0]]], np.uint8)
+    identity = np.arange(256, dtype=np.uint8)[None]
+    Resampler(stretch(1, 1, 1, 1), 3, "linear", (0,)).fill(pixel, identity, 0, out)
+    assert out.item() == weighted[blue_of_half, green_of_half] // 32768 + 1
+
+
 @pytest.mark.parametrize(
     ("interpolation", "digest"),
     [("linear", "3b95c178654c885d"), ("area", "ec051689c54724b3"), ("nearest", "d43f6a11e8d1413a")],

@@ -8,8 +8,8 @@ import pytest
 from edge_runtime.timeseries.cleaning import KEEP, LATE, RESTART, TimeCheck, check_times, split_runs
 
 
-def check(*times: float, newest: float | None = 10.0, oldest: float | None = 8.0, events: bool = False) -> TimeCheck:
-    return check_times(np.array(times), newest, oldest, 1.0, equal_follows=events)
+def check(*times: float, newest: float | None = 10.0, events: bool = False) -> TimeCheck:
+    return check_times(np.array(times), newest, 1.0, late_s=2.0, equal_follows=events)
 
 
 def flags(found: TimeCheck) -> list[int]:
@@ -21,7 +21,7 @@ def test_samples_in_order_are_all_kept() -> None:
 
 
 def test_first_sample_of_a_stream_is_kept() -> None:
-    assert check(-5.0, newest=None, oldest=None).flags is None
+    assert check(-5.0, newest=None).flags is None
 
 
 @pytest.mark.parametrize(
@@ -34,6 +34,7 @@ def test_first_sample_of_a_stream_is_kept() -> None:
         ((7.9, 8.5), [RESTART, KEEP]),
         ((10.5, 10.2, 10.9), [KEEP, LATE, KEEP]),
         ((20.0, 5.0, 5.5), [RESTART, RESTART, KEEP]),
+        ((20.0, 18.5, 20.5), [RESTART, LATE, KEEP]),
     ],
 )
 def test_each_sample_is_judged_by_the_newest_before_it(times: tuple[float, ...], wanted: list[int]) -> None:
@@ -50,7 +51,7 @@ def test_events_of_one_time_follow_each_other() -> None:
 
 
 def test_without_a_limit_every_hole_may_be_spanned() -> None:
-    assert check_times(np.array([1e9]), 0.0, 0.0, None, equal_follows=False).flags is None
+    assert check_times(np.array([1e9]), 0.0, None, late_s=0.0, equal_follows=False).flags is None
 
 
 @pytest.mark.parametrize(

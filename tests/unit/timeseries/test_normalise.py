@@ -90,6 +90,12 @@ def test_each_regime_is_normalised_by_its_own_numbers() -> None:
         np.testing.assert_allclose([out.mean(axis=0), out.std(axis=0)], [[0, 0], [1, 1]], atol=1e-4)
 
 
+def test_sample_between_two_regimes_belongs_to_the_first() -> None:
+    regimes = Regimes((0,), (1.0,), ((1.0,), (3.0,)))
+    normaliser = Normaliser(Normalisation("zscore", ((0.0,), (100.0,)), ((1.0,), (1.0,)), regimes), 1)
+    assert normaliser(np.array([[2.0]], np.float32)).item() == 2.0
+
+
 def test_regimes_are_found_where_the_machine_runs() -> None:
     regimes = fit_regimes(readings(), (0,), 3)
     loads = np.array(regimes.centroids)[:, 0] * regimes.spread[0]
