@@ -2,16 +2,38 @@
 
 from __future__ import annotations
 
+import logging
+import socket
+import sys
 import threading
 from collections.abc import Callable
 from http import HTTPStatus
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+from socketserver import TCPServer, ThreadingMixIn
 
 from edge_runtime.errors import HostEnvironmentError
+
+_log = logging.getLogger(__name__)
 
 #: What a path answers with: status, content type, body.
 Answer = tuple[HTTPStatus, str, bytes]
 _PATIENCE_S = 5.0
+
+
+class _Server(ThreadingMixIn, TCPServer):
+    """The standard library's HTTP server asks the name service for its own name; a plant may have none."""
+
+    allow_reuse_address = True
+    daemon_threads = True
+
+    def __init__(self, listen: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
+        self.address_family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+        super().__init__((listen, port), handler)
+
+    def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base names it
+        """Pass over clients that went away; log what is our fault."""
+        if not isinstance(sys.exc_info()[1], (ConnectionError, TimeoutError)):
+            _log.exception("stage=sending an http request from %s failed", client_address)
 
 
 class HttpServer:
@@ -52,12 +74,12 @@ class HttpServer:
                 """Stay quiet: requests are no events of the plant."""
 
         try:
-            self._server = ThreadingHTTPServer((listen, port), Handler)
+            self._server = _Server(listen, port, Handler)
         except OSError as error:
             raise HostEnvironmentError(
-                f"http cannot listen on {listen}:{port}: {error.strerror}; choose another [http] port, or 0 for any"
+                f"http cannot listen on {listen}:{port}: {error.strerror};"
+                " choose another [http] listen or port, or port 0 for any"
             ) from error
-        self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, name="http", daemon=True)
 
     @property
@@ -71,5 +93,6 @@ class HttpServer:
 
     def close(self) -> None:
         """Stop answering."""
-        self._server.shutdown()
+        if self._thread.is_alive():  # else there is no loop to end, and waiting for it would never return
+            self._server.shutdown()
         self._server.server_close()
