@@ -49,12 +49,12 @@ class ProbeLimits:
     cpu_s : int
         CPU time until the kernel ends it.
     address_space_bytes : int
-        Virtual memory, the engine's own (about 1 GiB) included.
+        Virtual memory, of which Python and an engine take 0.2 GiB.
     """
 
     wall_s: float = 60.0
     cpu_s: int = 60
-    address_space_bytes: int = 4 << 30
+    address_space_bytes: int = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
