@@ -6,6 +6,7 @@ Knows no broker and no worker. Alarm state is checkpointed with the events that 
 from __future__ import annotations
 
 import hashlib
+import logging
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
@@ -20,9 +21,21 @@ from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
 from edge_runtime.daemon.parts import Decided, PartBook, PartRule
 from edge_runtime.daemon.protocol import Outcome
-from edge_runtime.daemon.telling import Gateway, ModelFacts, Occasion, Stamp, tell_alert, tell_command, tell_verdict
+from edge_runtime.daemon.telling import (
+    NO_MODEL,
+    Gateway,
+    ModelFacts,
+    Occasion,
+    Stamp,
+    tell_alert,
+    tell_command,
+    tell_verdict,
+)
+from edge_runtime.errors import PayloadFormatError, PayloadSizeError
 from edge_runtime.findings import UNSURE
 from edge_runtime.messages import SEVERITY_NUMBERS, Alert, AlertSummary, EventIds, decode, encode
+
+_log = logging.getLogger(__name__)
 
 _ALARM = "alarm/"
 _ALERT = "alert/"
@@ -81,11 +94,8 @@ class Desk:
         self._ids = event_ids
         self._clock = clock
         self._metrics = metrics
-        alarms = [msgspec.msgpack.decode(value, type=Alarm) for key, value in stored.items() if key.startswith(_ALARM)]
-        self._book = AlarmBook({alarm.key: alarm for alarm in alarms})
-        self._last = {
-            key.removeprefix(_ALERT): decode(value, Alert) for key, value in stored.items() if key.startswith(_ALERT)
-        }
+        alarms, self._last = _restore(stored)
+        self._book = AlarmBook(alarms)
         self._parts = PartBook()
         self.changed = True
 
@@ -145,7 +155,7 @@ class Desk:
     def decide_overdue(self, models: Mapping[str, ModelFacts]) -> None:
         """Give a verdict on every part whose deadline has passed."""
         for decided in self._parts.overdue(self._rules, now=self._clock.monotonic()):
-            self._judge(decided, models[decided.pipeline], None)
+            self._judge(decided, models.get(decided.pipeline, NO_MODEL), None)
 
     def next_deadline(self) -> float | None:
         """Monotonic time of the next part's deadline, s."""
@@ -217,6 +227,22 @@ class Desk:
     def _stamp(self, series: str) -> Stamp:
         wall = self._clock.wall()
         return Stamp(self._ids.next(), self._journal.next_seq(series), wall, clock_quality(wall))
+
+
+def _restore(stored: Mapping[str, bytes]) -> tuple[dict[str, Alarm], dict[str, Alert]]:
+    """Read the checkpoint; an alarm that cannot be read begins anew, for a gateway must start."""
+    alarms: dict[str, Alarm] = {}
+    alerts: dict[str, Alert] = {}
+    for name, value in stored.items():
+        try:
+            if name.startswith(_ALERT):
+                alerts[name.removeprefix(_ALERT)] = decode(value, Alert)
+            elif name.startswith(_ALARM):
+                alarms[name.removeprefix(_ALARM)] = msgspec.msgpack.decode(value, type=Alarm)
+        except (msgspec.MsgspecError, UnicodeDecodeError, PayloadFormatError, PayloadSizeError) as error:
+            _log.error("stage=processing the state of %s cannot be read and begins anew: %s", name, error)
+    told = {key: alarm for key, alarm in alarms.items() if key in alerts or not alarm.alert_id}
+    return told, alerts
 
 
 def alarm_key(pipeline: str, source: str, label: str) -> str:

@@ -40,6 +40,10 @@ class ModelFacts:
         return ModelFacts(self.name, self.version, self.sha256, self.precision, engine)
 
 
+#: For a pipeline whose bundle was refused: its messages name no model.
+NO_MODEL = ModelFacts("", "", "", "int8")
+
+
 @dataclass(frozen=True, slots=True)
 class Occasion:
     """The input behind a message.
@@ -148,10 +152,10 @@ def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, sta
         camera=occasion.source if occasion.is_camera else None,
         part=occasion.part,
         boxes=finding.boxes,
-        model=occasion.model.name,
-        model_version=occasion.model.version,
-        model_sha256=occasion.model.sha256,
-        precision=occasion.model.precision,
+        model=occasion.model.name or None,
+        model_version=occasion.model.version or None,
+        model_sha256=occasion.model.sha256 or None,
+        precision=occasion.model.precision if occasion.model.name else None,
         engine=occasion.model.engine or None,
         config_sha256=gateway.config_sha256,
         text=_sentence(transition.event_type, alarm, finding, occasion),
@@ -250,7 +254,7 @@ def tell_result(outcome: Outcome, occasion: Occasion, *, now_s: float, input_sha
         source_ms=_ms(occasion.at),
         latency_ms=round(occasion.waited_s * 1e3, 3),
         input_sha256=input_sha256,
-        model_sha256=occasion.model.sha256,
+        model_sha256=occasion.model.sha256 or None,
     )
 
 

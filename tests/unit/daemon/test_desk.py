@@ -1,0 +1,274 @@
+"""Outcomes to alarms and verdicts, as they lie in the outbox afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from edge_runtime.config import AlertRule, Pipeline
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.desk import Addresses, Desk, alarm_key, alarm_rule, part_rule
+from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.metrics import Metrics
+from edge_runtime.daemon.outbox import Outbox, Priority
+from edge_runtime.daemon.protocol import Outcome
+from edge_runtime.daemon.telling import NO_MODEL, Gateway, ModelFacts, Occasion
+from edge_runtime.findings import Finding
+from edge_runtime.messages import Alert, EventIds, PartVerdict, decode
+from tests.unit.daemon.outboxes import Hands, open_outbox
+
+MODEL = ModelFacts("surface-defect", "1.0.0", "a" * 64, "int8", "litert 2.3 x86-64")
+BAD = Finding("vision.defect", "Deep Scratch", 0.9, 0.6, 0.4, abnormal=True, clearable=False)
+GOOD = replace(BAD, score=0.1, abnormal=False, clearable=True)
+KEY = "surface.cam1.deep_scratch"
+
+
+@dataclass
+class Office:
+    """A desk with its journal on a real outbox, and clocks to set."""
+
+    outbox: Outbox
+    wall: Hands
+    pipeline: Pipeline
+    stored: Mapping[str, bytes]
+
+    def __post_init__(self) -> None:
+        clock = Clock(self.wall, lambda: self.wall.now_s - 1e9)
+        self.journal: Journal[object] = Journal(self.outbox, lambda _: None, checkpoint_s=0.2, max_tokens=8)
+        self.desk = Desk(
+            [self.pipeline],
+            self.journal,
+            Gateway("boot-1", "c" * 64),
+            Addresses("alert/event", lambda key: f"alert/state/{key}", "part/verdict"),
+            event_ids=EventIds(lambda: round(self.wall.now_s * 1000), randomness=bytes),
+            clock=clock,
+            metrics=Metrics(),
+            stored=self.stored,
+        )
+
+    def see(self, *findings: Finding, part: str | None = None, camera: str = "cam1", **changes: Any) -> None:
+        """Give an outcome a second later and commit what comes of it."""
+        self.wall.now_s += 1.0
+        occasion = Occasion("surface", camera, True, MODEL, self.wall.now_s, self.wall.now_s, 0.01, part, 7)
+        self.desk.take(Outcome("surface", findings, **changes), occasion)
+        self.journal.flush(0.0, force=True)
+
+    def events(self, topic: str) -> list[bytes]:
+        self.journal.flush(0.0, force=True)
+        return [stored.payload for stored in self.outbox.unsent(1000) if stored.topic == topic]
+
+    @property
+    def alerts(self) -> list[Alert]:
+        return [decode(payload, Alert) for payload in self.events("alert/event")]
+
+    @property
+    def verdicts(self) -> list[PartVerdict]:
+        return [decode(payload, PartVerdict) for payload in self.events("part/verdict")]
+
+
+def surface(**changes: Any) -> Pipeline:
+    fields: dict[str, Any] = {"id": "surface", "kind": "inspection", "bundle": "b", "cameras": ("cam1", "cam2")}
+    return Pipeline(**{**fields, "rules": (AlertRule(clear_after=1),), **changes})
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    wall = Hands()
+    outbox = open_outbox(tmp_path, clock=wall)
+    yield Office(outbox, wall, surface(), {})
+    outbox.close()
+
+
+def again(office: Office, **changes: Any) -> Office:
+    """Start anew from what the outbox holds."""
+    office.journal.flush(0.0, force=True)
+    stored = office.outbox.load_state("")
+    return Office(office.outbox, office.wall, surface(**changes), stored)
+
+
+def test_an_abnormal_finding_is_told_as_an_alert_that_fits_its_schema(office: Office) -> None:
+    office.see(BAD)
+    (alert,) = office.alerts
+    assert (alert.event_type, alert.key, alert.seq, alert.camera, alert.active) == ("raised", KEY, 1, "cam1", True)
+
+
+def test_alerts_of_a_run_are_numbered_without_a_gap(office: Office) -> None:
+    office.see(BAD)
+    office.see(GOOD)
+    office.see(BAD)
+    assert [(alert.seq, alert.event_type) for alert in office.alerts] == [(1, "raised"), (2, "cleared"), (3, "raised")]
+
+
+def test_the_state_of_an_alarm_is_the_alert_itself_as_long_as_it_stands(office: Office) -> None:
+    office.see(BAD)
+    (event,) = office.events("alert/event")
+    assert office.events(f"alert/state/{KEY}") == [event]
+
+
+def test_the_state_is_emptied_once_it_is_cleared_and_acknowledged(office: Office) -> None:
+    office.see(BAD)
+    office.desk.acknowledge(office.alerts[0].alert_id)
+    office.see(GOOD)
+    assert [bool(payload) for payload in office.events(f"alert/state/{KEY}")] == [True, True, False]
+
+
+def test_a_cleared_alarm_keeps_its_state_until_it_is_acknowledged(office: Office) -> None:
+    office.see(BAD)
+    office.see(GOOD)
+    office.desk.acknowledge(office.alerts[0].alert_id)
+    assert [bool(payload) for payload in office.events(f"alert/state/{KEY}")] == [True, True, False]
+
+
+def test_an_acknowledgement_is_told_with_what_the_alarm_last_said(office: Office) -> None:
+    office.see(BAD)
+    assert office.desk.acknowledge(office.alerts[0].alert_id)
+    raised, acked = office.alerts
+    assert (acked.event_type, acked.acked, acked.score, acked.seq) == ("acked", True, raised.score, 2)
+    assert acked.event_id != raised.event_id
+
+
+def test_an_unknown_alarm_cannot_be_acknowledged(office: Office) -> None:
+    office.see(GOOD)
+    assert not office.desk.acknowledge("01hf7yat000000000000000000")
+
+
+def test_an_alarm_survives_a_restart(office: Office) -> None:
+    office.see(BAD)
+    alert_id = office.alerts[0].alert_id
+    restarted = again(office)
+    assert restarted.desk.acknowledge(alert_id)
+    restarted.see(BAD)
+    assert [alert.event_type for alert in restarted.alerts] == ["raised", "acked"]
+
+
+@pytest.mark.parametrize("name", [f"alarm/{KEY}", f"alert/{KEY}"])
+@pytest.mark.parametrize("value", [b"", b"nonsense", b"{}", b"\xff\xff", b'{"schema":"edge.alert/9"}'])
+def test_a_checkpoint_that_cannot_be_read_lets_the_alarm_begin_anew(office: Office, name: str, value: bytes) -> None:
+    office.see(BAD)
+    office.outbox.commit([], {name: value})
+    restarted = again(office)
+    restarted.see(BAD)
+    assert restarted.alerts[-1].event_type == "raised"
+
+
+def test_what_stands_is_counted_by_the_worst(office: Office) -> None:
+    office.see(BAD, replace(GOOD, label="stain"))
+    office.see(BAD, camera="cam2")
+    office.desk.acknowledge(office.alerts[0].alert_id)
+    summary = office.desk.summary()
+    assert (summary.active, summary.unacked, summary.max_severity, summary.max_severity_n) == (2, 1, "medium", 500)
+
+
+def test_nothing_standing_is_said_so(office: Office) -> None:
+    summary = office.desk.summary()
+    assert (summary.active, summary.unacked, summary.max_severity, summary.max_severity_n) == (0, 0, None, 0)
+
+
+def test_a_part_gets_one_verdict(office: Office) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.see(BAD, part="A-17", verdict="ng")
+    office.see(GOOD, part="A-17", verdict="ok")
+    (verdict,) = office.verdicts
+    assert (verdict.part, verdict.verdict, verdict.reasons, verdict.camera) == ("A-17", "ng", ("Deep Scratch",), "cam1")
+
+
+def test_a_refused_picture_makes_its_part_unsure_and_says_why(office: Office) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.see(part="A-17", reason="image_decode")
+    (verdict,) = office.verdicts
+    assert (verdict.verdict, verdict.reasons, verdict.score) == ("unsure", ("image_decode",), None)
+
+
+def test_a_part_without_any_answer_is_unsure_after_its_deadline(office: Office) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.wall.now_s += 2.5
+    office.desk.decide_overdue({"surface": MODEL})
+    (verdict,) = office.verdicts
+    assert (verdict.verdict, verdict.reasons, verdict.late) == ("unsure", ("no_answer",), True)
+
+
+def test_a_part_of_a_pipeline_without_a_model_is_judged_too(office: Office) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.wall.now_s += 2.5
+    office.desk.decide_overdue({})
+    (verdict,) = office.verdicts
+    assert (verdict.model, verdict.model_version, verdict.model_sha256) == (None, None, None)
+
+
+def test_a_part_decided_in_an_earlier_run_is_not_judged_again(office: Office) -> None:
+    office.desk.remember_parts([("surface", "A-17")])
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.see(BAD, part="A-17", verdict="ng")
+    assert office.verdicts == []
+
+
+def test_a_pipeline_that_gives_no_verdicts_gives_none(office: Office) -> None:
+    quiet = again(office, verdict="none")
+    quiet.see(BAD, part="A-17", verdict="ng")
+    assert quiet.verdicts == []
+
+
+def test_alerts_go_before_verdicts(office: Office) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.see(BAD, part="A-17", verdict="ng")
+    rows = office.outbox._database.execute("SELECT series, priority FROM event ORDER BY id").fetchall()
+    assert rows == [("alert", Priority.ALERT), ("", Priority.ALERT), ("verdict", Priority.VERDICT)]
+
+
+def test_an_alarm_and_its_events_are_of_one_transaction(office: Office) -> None:
+    office.see(BAD)
+    state = office.outbox.load_state("")
+    assert sorted(state) == [f"alarm/{KEY}", f"alert/{KEY}"]
+    assert msgspec.msgpack.decode(state[f"alarm/{KEY}"])["alert_id"].lower() == office.alerts[0].alert_id
+
+
+def test_an_alert_without_a_model_names_none(office: Office) -> None:
+    occasion = replace(some_occasion(office), model=NO_MODEL)
+    office.desk.take(Outcome("surface", (BAD,)), occasion)
+    (alert,) = office.alerts
+    assert (alert.model, alert.model_sha256, alert.precision, alert.engine) == (None, None, None, None)
+
+
+@pytest.mark.parametrize("at", [-1e9, 0.0, 9.1e12, 1e300])
+def test_whatever_time_a_source_claims_the_alert_can_be_read_again(office: Office, at: float) -> None:
+    office.desk.take(Outcome("surface", (BAD,)), replace(some_occasion(office), at=at))
+    (alert,) = office.alerts
+    assert alert.source_ms is not None
+    assert 0 <= alert.source_ms <= 2**53
+
+
+def some_occasion(office: Office) -> Occasion:
+    return Occasion("surface", "cam1", True, MODEL, office.wall.now_s, office.wall.now_s, 0.01)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("划痕", "污点"), ("Öl", "Äl"), ("a/b", "a+b"), ("#", "+"), ("x" * 63 + "a", "x" * 63 + "b")]
+)
+def test_different_labels_have_different_alarms(one: str, other: str) -> None:
+    keys = {alarm_key("p" * 64, "s" * 64, label) for label in (one, other)}
+    assert len(keys) == 2
+
+
+@pytest.mark.parametrize("label", ["crack", "Deep Scratch", "划痕", "a/b/#", "x" * 64, "$SYS", "..", "\x00"])
+def test_an_alarm_key_is_one_level_of_a_topic(label: str) -> None:
+    for names in (("p", "s"), ("p" * 64, "s" * 64)):
+        key = alarm_key(*names, label)
+        assert set(key) <= set("abcdefghijklmnopqrstuvwxyz0123456789_.-")
+        assert len(key) <= 128
+
+
+def test_cameras_matter_only_where_all_must_answer() -> None:
+    assert [part_rule(surface(verdict=policy)).cameras for policy in ("any", "all")] == [
+        frozenset(),
+        frozenset({"cam1", "cam2"}),
+    ]
+
+
+def test_a_rule_without_a_number_takes_that_of_its_word() -> None:
+    pipeline = surface(rules=(AlertRule(label="crack", severity="critical"), AlertRule(severity="low", severity_n=33)))
+    assert [alarm_rule(pipeline, label).severity_n for label in ("crack", "stain")] == [900, 33]
