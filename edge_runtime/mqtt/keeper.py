@@ -287,7 +287,7 @@ class LinkKeeper(abc.ABC):
     def _wake(self) -> None:
         """Break the network thread's wait; a full pipe has been noticed anyway."""
         wakes = self._wakes
-        if wakes is not None:
+        if wakes is not None and threading.current_thread() is not self._thread:
             with contextlib.suppress(OSError):
                 wakes[1].send(b"\0")
 

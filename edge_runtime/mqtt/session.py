@@ -12,26 +12,30 @@ import select
 import socket
 import ssl
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from paho.mqtt import client as paho
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from edge_runtime.config import BrokerSettings
-from edge_runtime.errors import BrokerAuthorizationError, BrokerConnectionError, BrokerError
+from edge_runtime.errors import BrokerAuthorizationError, BrokerConnectionError, BrokerError, PayloadFormatError
 from edge_runtime.mqtt.interface import AckToken, Incoming, Outgoing, SessionCallbacks, Subscription
 from edge_runtime.mqtt.keeper import LinkKeeper
 from edge_runtime.mqtt.ledger import AckLedger
+from edge_runtime.mqtt.packet import Publish, decode_publish, encode_pubacks
 from edge_runtime.mqtt.transport import connect_socket, read_password
 
 #: What a packet may hold beside its payload: topic, properties, header.
 PACKET_OVERHEAD_BYTES = 131_072
 #: Packets read before anything else gets its turn.
 _READS_PER_TURN = 64
+#: Bytes that are read from the socket at once; larger packets are read without a copy.
+_BUFFER_BYTES = 65_536
+_PUBACK = 0x40
 _FILTERS_PER_PACKET = 100
 _MISC_EVERY_S = 0.5
 _AUTHORIZATION_CODES = frozenset({0x86, 0x87, 0x8A, 0x8C})
@@ -82,23 +86,49 @@ class _Head(bytearray):
 
 
 class _PahoClient(paho.Client):  # type: ignore[misc] # paho has no types
-    """paho's client with what it lacks: a socket that is closed when TLS fails, and a limit before memory is taken."""
+    """paho's client with what it lacks: own sockets, a limit before memory is taken, buffered reads, lean messages."""
 
     link_settings: BrokerSettings
+    on_packet: Callable[[Publish], None]
     cut = False
+    _unread, _place = b"", 0
+
+    def has_unread(self) -> bool:
+        """Whether bytes were read from the socket that paho has not asked for."""
+        return self._place < len(self._unread)
+
+    def send_acknowledgements(self, mids: Sequence[int]) -> None:
+        """Send several PUBACKs in one write."""
+        self._packet_queue(_PUBACK, encode_pubacks(mids), mids[-1], 0)
 
     def _create_socket(self) -> socket.socket:
         """Make the socket; called by paho's ``connect``."""
         return connect_socket(self.link_settings)
 
     def _sock_recv(self, n_bytes: int) -> bytes:
-        """Read from the socket; called by paho, which would gather 256 MB because a stranger announces them."""
+        """Read for paho, which asks byte by byte, and would gather 256 MB because a stranger announces them."""
         packet = self._in_packet
         if packet["remaining_length"] > self.link_settings.max_payload_bytes + PACKET_OVERHEAD_BYTES:
             if packet["have_remaining"] and not self.cut:
                 packet["packet"], self.cut = _Head(packet["packet"]), True
             n_bytes = min(n_bytes, PACKET_OVERHEAD_BYTES)
-        return bytes(super()._sock_recv(n_bytes))
+        place = self._place
+        if place >= len(self._unread):
+            if n_bytes >= _BUFFER_BYTES:
+                return bytes(super()._sock_recv(n_bytes))
+            self._unread, place = super()._sock_recv(_BUFFER_BYTES), 0
+        self._place = place + n_bytes
+        return self._unread[place : place + n_bytes]
+
+    def _handle_publish(self) -> MQTTErrorCode:
+        """Take a PUBLISH packet; called by paho."""
+        packet = self._in_packet
+        try:
+            message = decode_publish(packet["command"], bytes(packet["packet"]), v5=self._protocol == paho.MQTTv5)
+        except PayloadFormatError:
+            return MQTTErrorCode.MQTT_ERR_PROTOCOL
+        self.on_packet(message)
+        return MQTTErrorCode.MQTT_ERR_SUCCESS
 
 
 class _PahoLink:
@@ -111,7 +141,6 @@ class _PahoLink:
         self.accepted = False
         self._v5 = settings.protocol == "5"
         self._client = self._make_client()
-        self._readable = select.poll()
         self._tokens: dict[int, int] = {}
         self._filters: dict[int, tuple[Subscription, ...]] = {}
         self._credit, self._largest_packet = 65_535, 2**32
@@ -137,7 +166,7 @@ class _PahoLink:
         client.connect_timeout = settings.connect_timeout_s
         client.on_connect = self._on_connect
         client.on_disconnect = self._on_disconnect
-        client.on_message = self._on_message
+        client.on_packet = self._on_packet
         client.on_publish = self._on_publish
         client.on_subscribe = self._on_subscribe
         if settings.username is not None:
@@ -159,8 +188,6 @@ class _PahoLink:
         self._client.link_settings = settings
         self._client.connect(settings.host, settings.port, settings.keepalive_s, **options)
         self._answer_by = time.monotonic() + settings.connect_timeout_s
-        if self.is_open():
-            self._readable.register(self.fileno(), select.POLLIN)
 
     def close(self) -> None:
         """Leave: in good order where the link still stands."""
@@ -192,10 +219,12 @@ class _PahoLink:
 
     def wait_ms(self, *, held: bool) -> int:
         """Say how long the thread may sleep: not at all when TLS has bytes ready."""
-        return 0 if not held and self._has_decrypted() else int(_MISC_EVERY_S * 1000)
+        return 0 if not held and self._has_unread() else int(_MISC_EVERY_S * 1000)
 
-    def _has_decrypted(self) -> bool:
-        """Whether TLS holds bytes that the socket no longer shows."""
+    def _has_unread(self) -> bool:
+        """Whether there are bytes that the socket no longer shows: in our buffer, or in that of TLS."""
+        if self._client.has_unread():
+            return True
         sock = self._client.socket()
         return isinstance(sock, ssl.SSLSocket) and sock.pending() > 0
 
@@ -215,12 +244,12 @@ class _PahoLink:
     def _read(self, *, ready: bool) -> None:
         """Read packets as long as there are some, but not for ever."""
         for _ in range(_READS_PER_TURN):
-            if not self.is_open() or not (ready or self._has_decrypted()):
+            if not self.is_open() or not (ready or self._has_unread()):
                 break
             if self._session.is_held(self):
                 return
             self._client.loop_read()
-            ready = self.is_open() and bool(self._readable.poll(0))
+            ready = False
         else:
             return
         self._held_since = None
@@ -250,8 +279,9 @@ class _PahoLink:
 
     def acknowledge_due(self) -> None:
         """Send the acknowledgements that are due, in the order of receipt."""
-        for mid in self.ledger.take_due():
-            self._client.ack(mid, 1)
+        mids = self.ledger.take_due()
+        if mids:
+            self._client.send_acknowledgements(mids)
 
     def send(self, token: int, message: Outgoing) -> None:
         """Give one message to paho, which writes it at once as far as the socket takes it."""
@@ -298,32 +328,28 @@ class _PahoLink:
         by_broker = flags.is_disconnect_packet_from_server
         self._give_up(_translate(code, "the broker ended the link" if by_broker else "the link to the broker broke"))
 
-    def _on_message(self, _client: object, _userdata: object, message: Any) -> None:  # noqa: ANN401 - paho
+    def _on_packet(self, message: Publish) -> None:
         """Hold a message to the limit and pass it on."""
         token = self.ledger.receive(message.mid) if message.qos else None
-        try:
-            topic = message.topic
-        except UnicodeDecodeError:
-            self._drop("", "bad_topic", token)
-            return
         cut, self._client.cut = self._client.cut, False
-        if cut or len(message.payload) > self._settings.max_payload_bytes:
-            self._drop(topic, "too_large", token)
-            return
-        properties = message.properties if self._v5 else None
-        self._session.received(
-            Incoming(
-                topic=topic,
-                payload=bytes(message.payload),
-                qos=message.qos,
-                retain=bool(message.retain),
-                dup=bool(message.dup),
-                token=token,
-                user_properties=tuple(getattr(properties, "UserProperty", ())),
-                response_topic=getattr(properties, "ResponseTopic", None),
-                correlation_data=getattr(properties, "CorrelationData", None),
+        if not message.topic:
+            self._drop("", "bad_topic", token)
+        elif cut or len(message.payload) > self._settings.max_payload_bytes:
+            self._drop(message.topic, "too_large", token)
+        else:
+            self._session.received(
+                Incoming(
+                    topic=message.topic,
+                    payload=message.payload,
+                    qos=message.qos,
+                    retain=message.retain,
+                    dup=message.dup,
+                    token=token,
+                    user_properties=message.user_properties,
+                    response_topic=message.response_topic,
+                    correlation_data=message.correlation_data,
+                )
             )
-        )
 
     def _drop(self, topic: str, reason: str, token: AckToken | None) -> None:
         """Drop a message, acknowledged, so that the broker does not send it for ever."""
