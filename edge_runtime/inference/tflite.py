@@ -24,8 +24,9 @@ _MODULES = {
     TFLITE_RUNTIME: ("tflite_runtime.interpreter", "tflite-runtime"),
 }
 _MAGIC = b"TFL3"
-#: What the interpreters raise; MemoryError when a limit of the process is reached.
-_ENGINE_ERRORS = (ValueError, RuntimeError, TypeError, MemoryError, OverflowError)
+#: What the interpreters raise: MemoryError when a limit of the process is reached, SystemError and ImportError by
+#: tflite-runtime beside NumPy 2, which it imports without complaint.
+_ENGINE_ERRORS = (ValueError, RuntimeError, TypeError, MemoryError, OverflowError, SystemError, ImportError)
 
 
 class TfliteRuntime:

@@ -81,6 +81,18 @@ def test_tflite_runtime_satisfies_the_contract_in_an_environment_of_its_own(inte
 
 @pytest.mark.slow
 @pytest.mark.timeout(600)
+def test_tflite_runtime_beside_numpy_2_is_found_not_to_work(interpreter: Path, project: Path) -> None:
+    (packages,) = interpreter.parent.parent.glob("lib/python*/site-packages")
+    code = (
+        f"import sys; sys.path.append({str(packages)!r}); import numpy; assert numpy.__version__ >= '2'\n"
+        "from edge_runtime.inference.opening import engine_status; print(engine_status('tflite-runtime').reason)"
+    )
+    done = _run([sys.executable, "-c", code], RUN_S, project)
+    assert done.stdout.startswith("tflite-runtime refuses the model: "), done.stderr[-2000:]
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_tflite_runtime_is_chosen_where_litert_is_missing(interpreter: Path, project: Path) -> None:
     code = "from edge_runtime.inference.opening import choose_engine; print(choose_engine('tflite'))"
     done = _run([interpreter, "-c", code], RUN_S, project)
