@@ -142,7 +142,7 @@ class SensorChannel(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     scale: float = 1.0  #: raw value times scale is in ``unit``
 
 
-class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+class Sensor(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, cache_hash=True):
     """``[[sensor]]``: the channels of one asset.
 
     One topic carries all channels (n samples x channels), or there are as many topics as channels, in their order.

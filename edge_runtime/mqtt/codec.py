@@ -10,11 +10,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from msgspec import Struct, structs
 
 from edge_runtime.config import Camera, Sensor, SensorChannel
 from edge_runtime.errors import PayloadFormatError, PayloadSizeError
@@ -25,8 +27,7 @@ from edge_runtime.mqtt.metadata import MAGIC, Metadata, read_envelope, read_user
 UserProperties = Iterable[tuple[str, str]]
 
 
-@dataclass(frozen=True, slots=True)
-class Arrival:
+class Arrival(Struct, frozen=True):
     """What the session knows about a message besides its payload.
 
     Attributes
@@ -209,7 +210,8 @@ def decode_sensor(payload: bytes | memoryview, sensor: Sensor, arrival: Arrival)
     metadata, raw = _unwrap(payload, arrival.user_properties)
     if not len(raw):
         raise PayloadFormatError(f'the payload is empty; "{sensor.format}" was expected', reason="empty")
-    channels = _channels(sensor, arrival.topic)
+    columns = _columns(sensor, arrival.topic)
+    channels = columns.channels
     if metadata.channels not in {None, len(channels)}:
         message = f"{metadata.channels} channels announced, {len(channels)} configured"
         raise PayloadFormatError(message, reason="wrong_shape")
@@ -219,7 +221,7 @@ def decode_sensor(payload: bytes | memoryview, sensor: Sensor, arrival: Arrival)
     if len(samples.values) > sensor.max_samples:
         message = f"{len(samples.values)} samples, at most {sensor.max_samples}; see sensor.max_samples"
         raise PayloadSizeError(message, reason="too_many_samples")
-    return _block(samples, sensor, channels, metadata, arrival)
+    return _block(samples, sensor, columns, metadata, arrival)
 
 
 def part_of_topic(topic_filter: str, topic: str) -> str | None:
@@ -257,8 +259,8 @@ def _unwrap(payload: bytes | memoryview, properties: UserProperties) -> tuple[Me
     if payload[: len(MAGIC)] != MAGIC:
         return metadata, payload
     inner, raw = read_envelope(payload)
-    said = {name: value for name in inner.__slots__ if (value := getattr(inner, name)) is not None}
-    return replace(metadata, **said), raw
+    said = {name: value for name in inner.__struct_fields__ if (value := getattr(inner, name)) is not None}
+    return structs.replace(metadata, **said), raw
 
 
 def _part(camera: Camera, metadata: Metadata, topic: str) -> str | None:
@@ -268,13 +270,26 @@ def _part(camera: Camera, metadata: Metadata, topic: str) -> str | None:
     return metadata.part if camera.part == "metadata" else None
 
 
-def _channels(sensor: Sensor, topic: str) -> tuple[SensorChannel, ...]:
-    """Give the channels that a topic carries."""
+@dataclass(frozen=True, slots=True)
+class _Columns:
+    """What a topic carries, worked out once: channels, their names, and their scales (None where all are 1)."""
+
+    channels: tuple[SensorChannel, ...]
+    names: tuple[str, ...]
+    scales: npt.NDArray[np.float64] | None
+
+
+@lru_cache(maxsize=4096)
+def _columns(sensor: Sensor, topic: str) -> _Columns:
+    """Find the channels that a topic carries."""
     if len(sensor.topics) == 1:
-        return sensor.channels
-    if topic not in sensor.topics:
+        channels = sensor.channels
+    elif topic in sensor.topics:
+        channels = (sensor.channels[sensor.topics.index(topic)],)
+    else:
         raise PayloadFormatError(f"no channel of {sensor.id} travels on {topic[:128]!r}", reason="unknown_topic")
-    return (sensor.channels[sensor.topics.index(topic)],)
+    scales = np.array([channel.scale for channel in channels])
+    return _Columns(channels, tuple(channel.name for channel in channels), None if (scales == 1.0).all() else scales)
 
 
 def _read_samples(
@@ -292,33 +307,37 @@ def _read_samples(
         samples = sensor_formats.read_json(raw, n_channels=len(channels))
     else:
         samples = sensor_formats.read_cbor(raw, n_channels=len(channels))
-    wrong = next((channel for channel in channels if samples.unit not in {None, channel.unit}), None)
-    if wrong is not None:
-        raise PayloadFormatError(
-            f'the message is in "{str(samples.unit)[:32]}", channel "{wrong.name}" is configured in "{wrong.unit}"',
-            reason="wrong_unit",
-        )
+    if samples.unit is not None:
+        _require_unit(samples.unit, channels)
     return samples
 
 
+def _require_unit(unit: str, channels: tuple[SensorChannel, ...]) -> None:
+    """Refuse values in another unit than the configured one."""
+    for channel in channels:
+        if channel.unit != unit:
+            message = f'the message is in "{unit[:32]}", channel "{channel.name}" is configured in "{channel.unit}"'
+            raise PayloadFormatError(message, reason="wrong_unit")
+
+
 def _block(
-    samples: sensor_formats.Samples,
-    sensor: Sensor,
-    channels: tuple[SensorChannel, ...],
-    metadata: Metadata,
-    arrival: Arrival,
+    samples: sensor_formats.Samples, sensor: Sensor, columns: _Columns, metadata: Metadata, arrival: Arrival
 ) -> SensorBlock:
     """Give samples their scale and their times."""
-    rate_hz = next((rate for rate in (samples.rate_hz, metadata.rate_hz) if rate is not None), sensor.rate_hz)
+    rate_hz = samples.rate_hz if samples.rate_hz is not None else metadata.rate_hz
+    if rate_hz is None:
+        rate_hz = sensor.rate_hz
     told_ms = samples.t0_ms if samples.t0_ms is not None else metadata.ts_ms
     trusted = sensor.clock == "source" and told_ms is not None
-    values = _scaled(samples.values, [metadata.scale or channel.scale for channel in channels])
-    values.flags.writeable = False
+    scales = columns.scales if metadata.scale is None else np.float64(metadata.scale)
+    values = _scaled(samples.values, scales)
+    values.setflags(write=False)
+    first_at = (told_ms or 0) / 1e3 if trusted else None
     return SensorBlock(
         source=sensor.id,
-        channels=tuple(channel.name for channel in channels),
+        channels=columns.names,
         values=values,
-        timestamps_s=_times(len(values), rate_hz, (told_ms or 0) / 1e3 if trusted else None, arrival.arrived_at),
+        timestamps_s=_times(len(values), float(rate_hz), first_at, arrival.arrived_at),
         rate_hz=float(rate_hz),
         arrived_at=arrival.arrived_at,
         from_source=trusted,
@@ -328,17 +347,19 @@ def _block(
     )
 
 
-def _scaled(values: npt.NDArray[Any], scales: list[float]) -> npt.NDArray[Any]:
+def _scaled(values: npt.NDArray[Any], scales: npt.NDArray[np.float64] | np.float64 | None) -> npt.NDArray[Any]:
     """Multiply columns by their scales; nothing is copied where all are 1 and the dtype is right."""
     dtype = np.float64 if values.dtype == np.float64 else np.float32
-    if all(scale == 1.0 for scale in scales):
+    if scales is None:
         return values.astype(dtype, copy=False)
     with np.errstate(over="ignore", invalid="ignore"):
-        return (values * np.asarray(scales, np.float64)).astype(dtype)
+        return (values * scales).astype(dtype)
 
 
 def _times(n_samples: int, rate_hz: float, first_at: float | None, arrived_at: float) -> npt.NDArray[np.float64]:
     """Spread samples over time: from the first, or back from the arrival of the last."""
+    if n_samples == 1:
+        return np.array([arrived_at if first_at is None else first_at])
     steps = np.arange(n_samples, dtype=np.float64)
     if first_at is None:
         steps -= n_samples - 1

@@ -6,6 +6,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, Protocol
 
+from msgspec import Struct
+
 from edge_runtime.errors import BrokerError
 from edge_runtime.topic_filters import filter_fault
 
@@ -16,8 +18,7 @@ AckToken = tuple[int, int]
 Outcome = Literal["done", "refused", "lost"]
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """One message from the broker.
 
     Attributes

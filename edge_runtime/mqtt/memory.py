@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+
+from msgspec import structs
 
 from edge_runtime.config import BrokerSettings
 from edge_runtime.errors import BrokerConnectionError
@@ -136,7 +138,7 @@ class MemoryBroker:
         bag = self._mailbags[client_id] if present else _Mailbag()
         self._mailbags[client_id] = bag
         bag.owner = session
-        bag.queued.extendleft(replace(message, dup=True) for message in reversed(bag.unacknowledged))
+        bag.queued.extendleft(structs.replace(message, dup=True) for message in reversed(bag.unacknowledged))
         bag.unacknowledged.clear()
         return present
 
@@ -309,4 +311,4 @@ class MemorySession:
     def take(self, message: Incoming) -> None:
         """Receive one message; called by the broker."""
         token = self._ledger.receive(0) if message.qos else None
-        self._callbacks.on_message(replace(message, token=token))
+        self._callbacks.on_message(structs.replace(message, token=token))

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields
 from typing import Any
 
 import cbor2
+from msgspec import Struct
 
 from edge_runtime.errors import PayloadFormatError, PayloadSizeError
 from edge_runtime.mqtt.cbor_limits import end_of_item
@@ -24,13 +24,12 @@ MAX_SCALE = 1e30
 QUALITIES = ("good", "uncertain", "bad")
 DTYPES = ("f32", "i16")
 
-_WHOLE = re.compile(r"[0-9]{1,16}")
 _REAL = re.compile(r"[+-]?([0-9]{1,32}(\.[0-9]{0,32})?|\.[0-9]{1,32})([eE][+-]?[0-9]{1,3})?")
 _MAX_VALUE_CHARACTERS = 512
+_MAX_DIGITS = 16
 
 
-@dataclass(frozen=True, slots=True)
-class Metadata:
+class Metadata(Struct, frozen=True):
     """What is said about one payload; None where nothing is said.
 
     Attributes
@@ -63,7 +62,7 @@ class Metadata:
     quality: str | None = None
 
 
-_KEYS = tuple(field.name for field in fields(Metadata))
+_KEYS = Metadata.__struct_fields__
 _COUNTS = {"ts_ms": MAX_TIME_MS, "seq": MAX_TIME_MS, "channels": 65_536}
 _NUMBERS = ("rate_hz", "scale")
 _NOTHING = Metadata()
@@ -99,7 +98,8 @@ def read_user_properties(properties: Iterable[tuple[str, str]]) -> Metadata:
         if count >= MAX_USER_PROPERTIES or len(value) > _MAX_VALUE_CHARACTERS:
             raise PayloadSizeError("too many or too long user properties", reason="metadata_too_large")
         if name in _COUNTS:
-            found[name] = int(value) if _WHOLE.fullmatch(value) else value
+            whole = len(value) <= _MAX_DIGITS and value.isascii() and value.isdigit()
+            found[name] = int(value) if whole else value
         elif name in _NUMBERS:
             found[name] = float(value) if _REAL.fullmatch(value) else value
         elif name in _KEYS:

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from msgspec import Struct
 
 from edge_runtime.errors import PayloadFormatError
 
@@ -20,8 +21,7 @@ _PUBACK = b"\x40\x02"
 _length = struct.Struct(">H").unpack_from
 
 
-@dataclass(slots=True)
-class Publish:
+class Publish(Struct):
     """A PUBLISH packet. ``topic`` is None when it is not UTF-8; ``mid`` is 0 at QoS 0."""
 
     topic: str | None

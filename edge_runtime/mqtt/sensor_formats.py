@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from math import isfinite
 from typing import Any, Literal
 
 import msgspec
@@ -22,8 +22,7 @@ _NOT_FINITE = re.compile(rb"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i16": np.dtype("<i2")}
 
 
-@dataclass(frozen=True, slots=True)
-class Samples:
+class Samples(msgspec.Struct, frozen=True):
     """What a payload says.
 
     Attributes
@@ -158,7 +157,7 @@ def read_json(raw: bytes | memoryview, *, n_channels: int) -> Samples:
     Samples(values=array([[1.],
            [2.]]), t0_ms=5, rate_hz=2.0, unit=None)
     """
-    bare = bytes(raw[:64]).lstrip()[:1] == b"["
+    bare = raw[:1] != b"{" and bytes(raw[:64]).lstrip()[:1] == b"["
     try:
         message = _Message(values=msgspec.Raw(raw)) if bare else _MESSAGE.decode(raw)
         values = _json_values(message, n_channels)
@@ -266,7 +265,7 @@ def _numbers(values: list[Any]) -> npt.NDArray[np.float64]:
 
 def _require_finite(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Refuse what text cannot say."""
-    if not np.isfinite(values).all():
+    if not (isfinite(values[0, 0]) if values.size == 1 else np.isfinite(values).all()):
         raise PayloadFormatError("a number is beyond float64", reason="not_finite")
     return values
 
