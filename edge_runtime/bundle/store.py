@@ -256,15 +256,7 @@ class BundleStore:
         with self._folder.changing():
             ledger = self._folder.read_ledger()
             entry = ledger.entry(name)
-            stored = entry.find(release=release)
-            if stored is None:
-                known = ", ".join(str(each.release) for each in entry.releases) or "none"
-                raise BundleRollbackError(f'"{name}" release {release} was never installed here (installed: {known})')
-            if not self._folder.bundle_path(stored.sha256).is_file():
-                raise BundleRollbackError(
-                    f'"{name}" release {release} was removed to save room; give its file again with "edge-runtime'
-                    ' bundle rollback --file FILE"'
-                )
+            stored = self._require_stored(name, release, entry)
             self._folder.save_ledger(ledger.with_entry(name, entry.with_active(stored.sha256)))
         return stored
 
@@ -290,15 +282,52 @@ class BundleStore:
         BundleError
             If its file is damaged or its signer is no longer trusted.
         """
+        bundle = self.load_earlier(name, release)
+        return self.activate(name, bundle.manifest.release)
+
+    def load_earlier(self, name: str, release: int | None = None) -> Bundle:
+        """Read the bundle that a rollback would go to, and verify it against the keys trusted today.
+
+        Parameters
+        ----------
+        name : str
+            Name of the bundle.
+        release : int, optional
+            Which; by default the one that ran before this.
+
+        Returns
+        -------
+        bundle : Bundle
+            Verified.
+
+        Raises
+        ------
+        BundleRollbackError
+            If that release was never installed here, or its file was removed since.
+        BundleError
+            If its file is damaged or its signer is no longer trusted.
+        """
+        entry = self._entry(name)
         if release is None:
-            entry = self._entry(name)
             before = entry.find(sha256=entry.previous or "")
             if before is None:
                 raise BundleRollbackError(f'"{name}" has no previous release; name one with --release')
             release = before.release
-        if self._entry(name).find(release=release) is not None:
-            self.load(name, release=release)
-        return self.activate(name, release)
+        self._require_stored(name, release, entry)
+        return self.load(name, release=release)
+
+    def _require_stored(self, name: str, release: int, entry: NameEntry) -> StoredRelease:
+        """Give the entry of a release whose file is here."""
+        stored = entry.find(release=release)
+        if stored is None:
+            known = ", ".join(str(each.release) for each in entry.releases) or "none"
+            raise BundleRollbackError(f'"{name}" release {release} was never installed here (installed: {known})')
+        if not self._folder.bundle_path(stored.sha256).is_file():
+            raise BundleRollbackError(
+                f'"{name}" release {release} was removed to save room; give its file again with "edge-runtime bundle'
+                ' rollback --file FILE"'
+            )
+        return stored
 
     def _entry(self, name: str) -> NameEntry:
         return self._folder.read_ledger().entry(name)

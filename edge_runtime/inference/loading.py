@@ -89,6 +89,51 @@ def install_bundle(
     return Installation(bundle, stored, report, replaced)
 
 
+def roll_back(
+    name: str,
+    store: BundleStore,
+    *,
+    release: int | None = None,
+    engine: str | None = None,
+    limits: ProbeLimits | None = None,
+) -> Installation:
+    """Go back by hand to a release that was installed before: verified and probed as on the first day.
+
+    Where its file was removed to save room, ``install_bundle`` takes the file again with ``by_hand``.
+
+    Parameters
+    ----------
+    name : str
+        Name of the bundle.
+    store : BundleStore
+        The gateway's bundles and trusted keys.
+    release : int, optional
+        Which; by default the one that ran before this.
+    engine : str, optional
+        By default the preferred one that works here.
+    limits : ProbeLimits, optional
+        What the probe may use.
+
+    Returns
+    -------
+    installation : Installation
+        What is active now.
+
+    Raises
+    ------
+    BundleRollbackError
+        If there is no such release in the store.
+    BundleError, InferenceError, AccuracyGateError, HostEnvironmentError
+        As ``install_bundle``.
+    """
+    bundle = store.load_earlier(name, release)
+    report = _probe(bundle, store, engine, limits)
+    replaced = store.active(name)
+    stored = store.activate(name, bundle.manifest.release)
+    _record(bundle, store, report)
+    return Installation(bundle, stored, report, replaced)
+
+
 def load_active(
     name: str, store: BundleStore, *, engine: str | None = None, limits: ProbeLimits | None = None
 ) -> Installation:

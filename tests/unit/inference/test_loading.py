@@ -25,7 +25,7 @@ from edge_runtime.errors import (
     InvocationError,
     ModelLoadError,
 )
-from edge_runtime.inference.loading import install_bundle, load_active, open_checked, recorded_sets
+from edge_runtime.inference.loading import install_bundle, load_active, open_checked, recorded_sets, roll_back
 from edge_runtime.inference.probe import ProbeLimits, probe_bundle
 from tests.bundles import (
     STRANGER,
@@ -189,6 +189,28 @@ def test_going_back_by_hand_with_the_file(tmp_path: Path) -> None:
         store.install(read_bundle(image_bundle(release=release), TRUSTED), activate=True)
     install_bundle(image_bundle(release=1), store, by_hand=True)
     assert active(store) == 1
+
+
+def test_rollback_is_probed_and_names_what_it_replaced(store: BundleStore) -> None:
+    for release in (1, 2):
+        store.install(read_bundle(image_bundle(release=release), TRUSTED), activate=True)
+    installation = roll_back(NAME, store)
+    assert installation.replaced is not None
+    assert (active(store), installation.replaced.release) == (1, 2)
+
+
+def test_rollback_to_a_model_that_does_not_run_any_more_is_refused(store: BundleStore) -> None:
+    slow = read_bundle(image_bundle(limits=Limits(latency_ms_p95=1e-6)), TRUSTED)
+    store.install(slow, activate=True)
+    store.install(read_bundle(image_bundle(release=2), TRUSTED), activate=True)
+    with pytest.raises(AccuracyGateError):
+        roll_back(NAME, store)
+    assert active(store) == 2
+
+
+def test_rollback_without_an_earlier_release_is_refused(store: BundleStore) -> None:
+    with pytest.raises(BundleRollbackError, match="no previous release"):
+        roll_back(NAME, store)
 
 
 def test_supervisor_side_loads_no_engine_and_no_numba(tmp_path: Path, project: Path) -> None:
