@@ -348,9 +348,9 @@ Member = TypeVar("Member", bound=_Client)
 class Plant:
     """Broker, daemon, publisher and consumer."""
 
-    def __init__(self, broker: Mosquitto, folder: Path, sources: str = SOURCES, **arguments: str) -> None:
+    def __init__(self, broker: Mosquitto, daemon: Daemon) -> None:
         self.broker = broker
-        self.daemon = Daemon(folder, broker.port, sources, **arguments)
+        self.daemon = daemon
         self._clients: list[_Client] = []
         self.consumer = self.join(Consumer(broker))
         self.publisher = self.join(Publisher(broker, "publisher"))
@@ -395,7 +395,7 @@ def running_plant(folder: Path, sources: str = SOURCES, **arguments: str) -> Ite
     broker = Mosquitto(folder / "mosquitto")
     broker.start()
     try:
-        with Plant(broker, folder / "gateway", sources, **arguments) as plant:
+        with Plant(broker, Daemon(folder / "gateway", broker.port, sources, **arguments)) as plant:
             plant.daemon.start()
             yield plant
     finally:

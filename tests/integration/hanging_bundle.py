@@ -1,4 +1,4 @@
-"""A bundle whose model never comes back from a white picture, and is sound on every other."""
+"""A bundle whose model never comes back from a bright picture, and is sound on every other."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from edge_runtime.inference.golden import run_samples
 from edge_runtime.inference.opening import open_runtime
 from tests.bundles import LABELS, N_SAMPLES, TinyModel, image_model, sign_tiny
 
-_WHITE = 250.0
+#: Brighter than any picture but a white one, and darker than every picture.
+WHITE, ANY = 250.0, -1.0
 
 
-def hanging_bundle() -> bytes:
-    """Sign it, as release 1 of ``tiny-trap``."""
-    model = _model()
+def hanging_bundle(beyond: float = WHITE, *, name: str = "tiny-trap") -> bytes:
+    """Sign it, as release 1: its model hangs on pictures brighter than ``beyond``."""
+    model = _model(WHITE)
     runtime = open_runtime(model, "onnx")
     interface, identity = runtime.interface, runtime.identity
     rng = np.random.default_rng(3)
@@ -27,7 +28,7 @@ def hanging_bundle() -> bytes:
     sound = image_model().manifest
     manifest = msgspec.structs.replace(
         sound,
-        name="tiny-trap",
+        name=name,
         inputs=interface.inputs,
         outputs=interface.outputs,
         models=(ModelMember(format="onnx", member="model.onnx"),),
@@ -42,12 +43,12 @@ def hanging_bundle() -> bytes:
     )
     golden = pack_golden(inputs, outputs, {"recorded": outputs})
     return sign_tiny(
-        TinyModel(manifest, {"model.onnx": model, "golden.npz": golden, "labels.txt": labels_text(LABELS)})
+        TinyModel(manifest, {"model.onnx": _model(beyond), "golden.npz": golden, "labels.txt": labels_text(LABELS)})
     )
 
 
-def _model() -> bytes:
-    """Give the brightness a loop that ends before it begins, unless the picture is white."""
+def _model(beyond: float) -> bytes:
+    """Give the brightness a loop that ends before it begins, unless the picture is too bright."""
     number = helper.make_tensor_value_info("value", TensorProto.FLOAT, [])
     body = helper.make_graph(
         [helper.make_node("Sin", ["value"], ["following"]), helper.make_node("Identity", ["go_on"], ["still"])],
@@ -70,7 +71,7 @@ def _model() -> bytes:
         helper.make_node("Add", ["probabilities", "zero"], ["scores"]),
     ]
     constants = [
-        numpy_helper.from_array(np.array(_WHITE, np.float32), "limit"),
+        numpy_helper.from_array(np.array(beyond, np.float32), "limit"),
         numpy_helper.from_array(np.array(0, np.float32), "nothing"),
         numpy_helper.from_array(np.array([[0.9, 0.05, 0.05]], np.float32), "probabilities"),
     ]
