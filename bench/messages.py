@@ -2,7 +2,8 @@
 
 A process of its own plays the broker with packets made beforehand, so that only the receiving side's CPU time is
 counted. One call receives and acknowledges ``BATCH`` messages. The plain script is what one writes first: paho's own
-thread, its automatic acknowledgement, and ``json.loads`` or ``np.frombuffer`` in the callback.
+thread, its automatic acknowledgement, and ``json.loads`` or ``np.frombuffer`` in the callback. Messages carry two user
+properties (time and sequence number) except at MQTT 3.1.1, which has none.
 """
 
 from __future__ import annotations
@@ -81,9 +82,16 @@ def play_broker(control: Connection, batch: bytes, version: Version, acknowledge
 class Feed:
     """The receiving ends of one case: a broker process and both receivers, connected."""
 
-    def __init__(self, sensor: Sensor, payloads: Sequence[bytes], plain: Callable[[bytes], Values], qos: int) -> None:
+    def __init__(
+        self,
+        sensor: Sensor,
+        payloads: Sequence[bytes],
+        plain: Callable[[bytes], Values],
+        qos: int,
+        version: Version = "5",
+    ) -> None:
         self._sensor, self._plain = sensor, plain
-        self.version: Version = "5"
+        self.version = version
         properties = b"".join(
             b"\x26" + struct.pack(">H", len(key)) + key + struct.pack(">H", len(value)) + value
             for key, value in ((b"ts_ms", b"1700000000000"), (b"seq", b"12345"))
@@ -123,7 +131,8 @@ class Feed:
 
     def _open_client(self) -> object:
         """Connect the plain one."""
-        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="plain", protocol=paho.MQTTv5)
+        protocol = paho.MQTTv5 if self.version == "5" else paho.MQTTv311
+        client = paho.Client(CallbackAPIVersion.VERSION2, client_id="plain", protocol=protocol)
         connected = threading.Event()
         client.on_connect = lambda *_: connected.set()
         client.on_message = lambda _client, _userdata, message: self._take(self._plain(message.payload))
@@ -184,6 +193,7 @@ def cases(quick: bool) -> list[Case]:
     feeds = {
         f"{BATCH} JSON values of 70 bytes, QoS 0": Feed(sensor("json"), single, read_value, 0),
         f"{BATCH} JSON values of 70 bytes, QoS 1": Feed(sensor("json"), single, read_value, 1),
+        f"{BATCH} JSON values of 70 bytes, QoS 1, MQTT 3.1.1": Feed(sensor("json"), single, read_value, 1, "3.1.1"),
         f"{BATCH} JSON blocks of 256 samples, QoS 1": Feed(sensor("json"), blocks, read_values, 1),
         f"{BATCH} raw blocks of 1024 float32, QoS 1": Feed(sensor("f32"), raw, read_raw, 1),
     }
