@@ -102,8 +102,9 @@ class Histories(RuleBasedStateMachine):
         limit = self.clock.now_s - RETENTION_S
         before = len(self.kept)
         self.kept = [each for each in self.kept if each.acked_at is None or each.acked_at >= limit]
+        wanted = BOUND - BOUND // 64 if self.n_bytes > BOUND else BOUND
         for each in [each for each in self.kept if each.acked_at is not None]:
-            if self.n_bytes > BOUND:
+            if self.n_bytes > wanted:
                 self.kept.remove(each)
         assert self.outbox.purge() == before - len(self.kept)
 

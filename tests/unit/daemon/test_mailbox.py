@@ -80,3 +80,9 @@ def test_nothing_is_taken_while_none_is_ready() -> None:
 
 def test_a_gateway_without_sources_takes_nothing() -> None:
     assert Rotation[int]([]).take(lambda _: True) is None
+
+
+def test_a_mailbox_that_was_emptied_meanwhile_is_passed_over() -> None:
+    emptied, other = filled("block", n=1), filled("block", n=1)
+    taken = Rotation([emptied, other]).take(lambda mailbox: mailbox is other or mailbox.take() is not None)
+    assert taken == (other, 0)

@@ -190,6 +190,30 @@ def test_over_the_bound_the_oldest_acknowledged_events_go_first(outbox: Outbox) 
     assert [stored.payload[:1] for stored in outbox.unsent(9)] == [b"2", b"3"]
 
 
+def test_over_the_bound_more_room_is_made_than_is_needed_now(outbox: Outbox) -> None:
+    outbox.commit([event(n, payload=bytes(100)) for n in range(11)], {})
+    acknowledge_all(outbox)
+    assert outbox.purge() == 2
+
+
+def test_a_full_outbox_looks_for_room_only_after_something_was_acknowledged(outbox: Outbox) -> None:
+    outbox.commit([event(n, payload=bytes(600)) for n in (1, 2)], {})
+    assert outbox.full
+    seen: list[str] = []
+    outbox._database.set_trace_callback(seen.append)
+    assert outbox.full
+    assert seen == []
+    outbox.mark_acknowledged([outbox.unsent(1)[0].id])
+    assert not outbox.full
+
+
+def test_the_last_events_of_a_series_are_given_the_oldest_first(outbox: Outbox, reopened: Reopen) -> None:
+    outbox.commit([event(n, payload=b"%d" % n) for n in (1, 2, 3)] + [event(1, series="verdict")], {})
+    acknowledge_all(outbox)
+    outbox.close()
+    assert reopened("boot-2").latest("alert", 2) == [b"2", b"3"]
+
+
 def test_unsent_events_over_the_bound_make_it_full(outbox: Outbox) -> None:
     outbox.commit([event(1, payload=bytes(1001))], {})
     assert outbox.full
