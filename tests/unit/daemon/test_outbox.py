@@ -247,6 +247,13 @@ def test_the_age_is_that_of_the_oldest_unsent_event(outbox: Outbox, clock: Hands
     assert outbox.oldest_unsent_s() == 0.0
 
 
+def test_the_age_is_that_of_the_oldest_whatever_its_priority(outbox: Outbox, clock: Hands) -> None:
+    outbox.commit([event(1, series="evidence", priority=Priority.EVIDENCE)], {})
+    clock.now_s += 5.0
+    outbox.commit([event(1)], {})
+    assert outbox.oldest_unsent_s() == 5.0
+
+
 def test_the_age_is_never_negative_when_the_clock_is_set_back(outbox: Outbox, clock: Hands) -> None:
     outbox.commit([event(1)], {})
     clock.now_s -= 3600.0
