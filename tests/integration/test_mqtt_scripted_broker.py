@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import random
 import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Literal
 
+import msgspec
 import pytest
 
 from edge_runtime.config import BrokerSettings
@@ -195,3 +198,25 @@ def test_messages_on_their_way_when_the_link_breaks_are_told_as_lost() -> None:
         until(lambda: outcomes)
         session.stop()
     assert outcomes == [(token, "lost")]
+
+
+@pytest.mark.parametrize("protocol", ["5", "3.1.1"])
+def test_random_packets_end_links_and_never_the_session(protocol: Literal["5", "3.1.1"]) -> None:
+    rng = random.Random(11)
+    losses: list[BrokerError | None] = []
+    accepted = b"\x20\x03\x00\x00\x00" if protocol == "5" else ACCEPTED
+
+    def script(link: socket.socket) -> None:
+        out = bytearray(accepted)
+        for _ in range(3):
+            body = rng.randbytes(rng.randrange(12))
+            out += bytes([rng.randrange(0x10, 0x100), len(body)]) + body
+        link.sendall(out)
+
+    with scripted(script) as settings:
+        quick = msgspec.structs.replace(settings, reconnect_min_s=0.001, reconnect_max_s=0.002, protocol=protocol)
+        session = run(quick, SessionCallbacks(on_disconnected=losses.append), "a")
+        until(lambda: len(losses) >= 300 or session.failure, within_s=20)
+        failure = session.failure
+        session.stop()
+    assert failure is None
