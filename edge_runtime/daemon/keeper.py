@@ -324,4 +324,7 @@ class WorkerKeeper:
 
     def wait(self, timeout_s: float) -> bool:
         """Wait until ``poll`` has something to do; False after ``timeout_s``."""
-        return bool(select.select(self.filenos(), [], [], timeout_s)[0])
+        poller = select.poll()  # select(2) knows no descriptor beyond 1023
+        for descriptor in self.filenos():
+            poller.register(descriptor, select.POLLIN)
+        return bool(poller.poll(timeout_s * 1000))

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
+import resource
+import socket
 from collections.abc import Iterator
 from typing import Any
 
@@ -325,3 +328,24 @@ def test_nothing_is_watched_after_closing(keeper: Scripted) -> None:
     keeper.close()
     assert keeper.filenos() == []
     assert keeper.pids == ()
+
+
+@pytest.fixture
+def many_descriptors() -> Iterator[None]:
+    """Let this process have descriptors beyond 1023."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.usefixtures("many_descriptors")
+def test_it_waits_on_descriptors_of_any_number(keeper: Scripted) -> None:
+    keeper.poll()
+    assert keeper._control is not None
+    high = socket.socket(fileno=fcntl.fcntl(keeper._control, fcntl.F_DUPFD_CLOEXEC, 1500))
+    keeper._control.close()
+    keeper._control = high
+    assert not keeper.wait(0.0)
+    keeper.launcher.send(b"up")
+    assert keeper.wait(0.0)
