@@ -14,7 +14,7 @@ from edge_runtime.errors import InvocationError, ModelLoadError
 from edge_runtime.inference.instruction_set import current_instruction_set
 from edge_runtime.inference.interface import Array, EngineIdentity, ModelInterface, require_match
 from edge_runtime.inference.quiet import quiet_engine
-from edge_runtime.inference.specs import require_finite, spec_of
+from edge_runtime.inference.specs import require_finite, spec_of, wrong_shape
 
 ONNXRUNTIME = "onnxruntime"
 _FATAL = 4
@@ -61,6 +61,7 @@ class OnnxRuntime:
         self._expected = [(np.dtype(spec.dtype), tuple(spec.shape)) for spec in self._interface.inputs]
         self._input_names = [node.name for node in session.get_inputs()]
         self._output_names = [node.name for node in session.get_outputs()]
+        self._output_shapes = [tuple(spec.shape) for spec in self._interface.outputs]
         self._floats = [place for place, spec in enumerate(self._interface.outputs) if spec.dtype == "float32"]
         self._session = session
 
@@ -92,7 +93,8 @@ class OnnxRuntime:
         TensorMismatchError
             If the number, dtype or shape of ``inputs`` is another.
         InvocationError
-            If the engine fails, a float output is NaN or infinite, or the Runtime was closed.
+            If the engine fails, an output is not finite or has another shape than its TensorSpec, or the Runtime was
+            closed.
         """
         if self._session is None:
             raise InvocationError("the model was closed")
@@ -103,6 +105,8 @@ class OnnxRuntime:
             outputs = tuple(self._session.run(self._output_names, feed))
         except self._errors as error:
             raise InvocationError(f"{ONNXRUNTIME} cannot run the model: {_first_line(error)}") from error
+        if [output.shape for output in outputs] != self._output_shapes:
+            raise wrong_shape(self._interface.outputs, outputs)
         if self._floats:
             require_finite(self._interface.outputs, self._floats, outputs)
         return outputs

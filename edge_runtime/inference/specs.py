@@ -79,3 +79,27 @@ def require_finite(specs: Sequence[TensorSpec], floats: Sequence[int], outputs: 
             raise InvocationError(
                 f'output "{specs[place].name}" is not finite: the model computes NaN or infinity from this'
             )
+
+
+def wrong_shape(specs: Sequence[TensorSpec], outputs: Sequence[Array]) -> InvocationError:
+    """Say which output has another shape than the model states.
+
+    Parameters
+    ----------
+    specs : sequence of TensorSpec
+        The outputs.
+    outputs : sequence of arrays
+        What the engine gave; one of them differs.
+
+    Returns
+    -------
+    error : InvocationError
+        To be raised.
+    """
+    spec, shape = next(
+        (spec, output.shape) for spec, output in zip(specs, outputs, strict=True) if output.shape != tuple(spec.shape)
+    )
+    return InvocationError(
+        f'output "{spec.name}" came out with shape {shape} instead of {tuple(spec.shape)}: its size depends on the'
+        " input, and such models are not run; export the model with fixed shapes"
+    )

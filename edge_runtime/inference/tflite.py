@@ -15,7 +15,7 @@ from edge_runtime.errors import InvocationError, ModelLoadError
 from edge_runtime.inference.instruction_set import current_instruction_set
 from edge_runtime.inference.interface import Array, EngineIdentity, ModelInterface, require_match
 from edge_runtime.inference.quiet import quiet_engine
-from edge_runtime.inference.specs import require_finite, spec_of
+from edge_runtime.inference.specs import require_finite, spec_of, wrong_shape
 
 LITERT = "litert"
 TFLITE_RUNTIME = "tflite-runtime"
@@ -65,6 +65,7 @@ class TfliteRuntime:
         self._expected = [(np.dtype(spec.dtype), tuple(spec.shape)) for spec in self._interface.inputs]
         self._input_indices = [details["index"] for details in inputs]
         self._output_indices = [details["index"] for details in outputs]
+        self._output_shapes = [tuple(spec.shape) for spec in self._interface.outputs]
         self._floats = [place for place, spec in enumerate(self._interface.outputs) if spec.dtype == "float32"]
         self._interpreter = interpreter
 
@@ -96,7 +97,8 @@ class TfliteRuntime:
         TensorMismatchError
             If the number, dtype or shape of ``inputs`` is another.
         InvocationError
-            If the engine fails, a float output is NaN or infinite, or the Runtime was closed.
+            If the engine fails, an output is not finite or has another shape than its TensorSpec, or the Runtime was
+            closed.
         """
         interpreter = self._interpreter
         if interpreter is None:
@@ -111,6 +113,8 @@ class TfliteRuntime:
             outputs = tuple(map(interpreter.get_tensor, self._output_indices))
         except _ENGINE_ERRORS as error:
             raise InvocationError(f"{self._identity.engine} cannot run the model: {_first_line(error)}") from error
+        if [output.shape for output in outputs] != self._output_shapes:
+            raise wrong_shape(self._interface.outputs, outputs)
         if self._floats:
             require_finite(self._interface.outputs, self._floats, outputs)
         return outputs

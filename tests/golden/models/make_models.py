@@ -319,7 +319,15 @@ def random_onnx() -> bytes:
     return onnx_graph(nodes, [source], [target], [])
 
 
+def changing_onnx() -> bytes:
+    """Give a model whose output is as long as there are values that are not zero."""
+    source = helper.make_tensor_value_info("x", TensorProto.FLOAT, [1, 2])
+    target = helper.make_tensor_value_info("places", TensorProto.INT64, [2, None])
+    return onnx_graph([helper.make_node("NonZero", ["x"], ["places"])], [source], [target], [])
+
+
 MODELS = {
+    "changing_shape.onnx": changing_onnx,
     "image_int8.onnx": image_onnx,
     "recurrent_float.onnx": recurrent_onnx,
     "logarithm_float.onnx": lambda: unary_onnx("Log"),
