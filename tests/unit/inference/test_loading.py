@@ -12,7 +12,7 @@ import pytest
 from msgspec.structs import replace
 
 from edge_runtime.bundle.golden import pack_golden
-from edge_runtime.bundle.manifest import GoldenSet, Limits
+from edge_runtime.bundle.manifest import GoldenSet, Limits, ModelMember
 from edge_runtime.bundle.reader import read_bundle, read_unverified
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.errors import (
@@ -25,9 +25,12 @@ from edge_runtime.errors import (
     InvocationError,
     ModelLoadError,
 )
+from edge_runtime.inference.golden import run_samples
 from edge_runtime.inference.loading import install_bundle, load_active, open_checked, recorded_sets, roll_back
+from edge_runtime.inference.opening import open_runtime
 from edge_runtime.inference.probe import ProbeLimits, probe_bundle
 from tests.bundles import (
+    MODELS,
     STRANGER,
     TRUSTED,
     TinyModel,
@@ -56,6 +59,27 @@ def foreign_bundle(*, shift: int = 0, **changes: Any) -> bytes:
     golden = pack_golden(vectors.inputs, vectors.references, {"recorded": [moved]})
     manifest = replace(model.manifest, golden=replace(model.manifest.golden, sets=(FOREIGN,)))
     return sign_tiny(TinyModel(manifest, {**model.members, "golden.npz": golden}), **changes)
+
+
+def bundle_of_two_forms() -> bytes:
+    """Sign the image bundle with an ONNX form, too, and the golden outputs of both engines."""
+    model = image_model()
+    onnx_form = (MODELS / "image_int8.onnx").read_bytes()
+    vectors = read_bundle(image_bundle(), TRUSTED).golden()
+    runtime = open_runtime(onnx_form, "onnx")
+    identity = runtime.identity
+    second = GoldenSet(
+        engine=identity.engine, version=identity.version, instruction_set=identity.instruction_set, key="onnx"
+    )
+    outputs = {**vectors.outputs, "onnx": run_samples(runtime, vectors.inputs)}
+    golden = replace(model.manifest.golden, sets=(*model.manifest.golden.sets, second))
+    forms = (*model.manifest.models, ModelMember(format="onnx", member="model.onnx"))
+    members = {
+        **model.members,
+        "model.onnx": onnx_form,
+        "golden.npz": pack_golden(vectors.inputs, vectors.references, outputs),
+    }
+    return sign_tiny(TinyModel(replace(model.manifest, golden=golden, models=forms), members))
 
 
 def active(store: BundleStore) -> int | None:
@@ -164,6 +188,20 @@ def test_bundle_of_another_machine_that_is_too_far_is_refused(store: BundleStore
     with pytest.raises(BundleCompatibilityError, match="steps"):
         install_bundle(foreign_bundle(shift=5), store)
     assert active(store) is None
+
+
+@pytest.mark.parametrize(
+    ("engine", "member"), [(None, "model.tflite"), ("litert", "model.tflite"), ("onnxruntime", "model.onnx")]
+)
+def test_wanted_engine_chooses_the_form_of_the_model(engine: str | None, member: str, store: BundleStore) -> None:
+    report = install_bundle(bundle_of_two_forms(), store, engine=engine).report
+    assert report.member.member == member
+    assert report.verdict.rule == "shipped"
+
+
+def test_engine_without_a_form_is_refused_with_the_reason(store: BundleStore) -> None:
+    with pytest.raises(ModelLoadError, match="onnxruntime runs onnx models"):
+        install_bundle(image_bundle(), store, engine="onnxruntime")
 
 
 def test_nothing_installed_is_one_clear_error(store: BundleStore) -> None:
