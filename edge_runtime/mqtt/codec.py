@@ -306,7 +306,7 @@ def _read_samples(
     if sensor.format == "json":
         samples = sensor_formats.read_json(raw, n_channels=len(channels))
     else:
-        samples = sensor_formats.read_cbor(raw, n_channels=len(channels))
+        samples = sensor_formats.read_cbor(raw, n_channels=len(channels), max_samples=sensor.max_samples)
     if samples.unit is not None:
         _require_unit(samples.unit, channels)
     return samples

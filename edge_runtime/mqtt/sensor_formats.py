@@ -15,8 +15,9 @@ from edge_runtime.mqtt.cbor_limits import end_of_item
 from edge_runtime.mqtt.metadata import MAX_TIME_MS, is_rate, load_cbor
 
 MAX_NUMBER_BYTES = 64
-MAX_CBOR_ITEMS = 1_048_576
+MAX_SAMPLES = 65_536
 
+_MAX_KEY_ITEMS = 64
 _NUMBER = re.compile(rb"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_FINITE = re.compile(rb"[+-]?(nan|inf|infinity)", re.IGNORECASE)
 _DTYPES: dict[str, np.dtype[Any]] = {"f32": np.dtype("<f4"), "i16": np.dtype("<i2")}
@@ -180,7 +181,7 @@ def _json_values(message: _Message, n_channels: int) -> npt.NDArray[np.float64]:
     return _shaped(_ROWS.decode(text) if nested else _ROW.decode(text), n_channels)
 
 
-def read_cbor(raw: bytes | memoryview, *, n_channels: int) -> Samples:
+def read_cbor(raw: bytes | memoryview, *, n_channels: int, max_samples: int = MAX_SAMPLES) -> Samples:
     """Read the keys of :func:`read_json` from CBOR.
 
     Parameters
@@ -189,6 +190,8 @@ def read_cbor(raw: bytes | memoryview, *, n_channels: int) -> Samples:
         One CBOR item: a map, or an array of samples x channels.
     n_channels : int
         Values per sample.
+    max_samples : int
+        Bounds the CBOR items that are walked over, which costs time.
 
     Returns
     -------
@@ -208,7 +211,7 @@ def read_cbor(raw: bytes | memoryview, *, n_channels: int) -> Samples:
     >>> read_cbor(bytes.fromhex("a1 65 76616c7565 fa 3fc00000"), n_channels=1).values
     array([[1.5]])
     """
-    end = end_of_item(raw, 0, max_items=MAX_CBOR_ITEMS)
+    end = end_of_item(raw, 0, max_items=max_samples * (n_channels + 1) + _MAX_KEY_ITEMS)
     if end != len(raw):
         raise PayloadFormatError(f"{len(raw) - end} bytes behind the CBOR item", reason="bad_length")
     tree = load_cbor(raw)

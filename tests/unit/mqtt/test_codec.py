@@ -258,6 +258,11 @@ def test_more_samples_than_allowed_are_refused() -> None:
     assert reason_of(bytes(44), sensor("f32", max_samples=10)) == "too_many_samples"
 
 
+def test_cbor_of_more_items_than_samples_allow_is_refused_before_all_are_walked_over() -> None:
+    assert reason_of(cbor2.dumps([1] * 1000), sensor("cbor", max_samples=10)) == "too_many_items"
+    assert len(block(cbor2.dumps([[1, 2]] * 10), sensor("cbor", 2, max_samples=10)).values) == 10
+
+
 def test_several_topics_carry_one_channel_each() -> None:
     source = sensor("number", 2, topics=("in/a", "in/b"))
     assert block(b"5", source, topic="in/b").channels == ("c1",)
