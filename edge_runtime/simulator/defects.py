@@ -251,7 +251,7 @@ def stain(rng: np.random.Generator, scale: DefectScale) -> Patch:
     for lobes in (2, 3, 5):
         ripple = rng.uniform(0.04, 0.16) * np.sin(lobes * bearing + rng.uniform(0, 2 * np.pi))
         distance = (distance * (1 + ripple)).astype(np.float32)
-    soft = 1 / (1 + np.exp((distance - 1) * rng.uniform(9, 18)))
+    soft = 1 / (1 + np.exp(np.minimum((distance - 1) * rng.uniform(9, 18), 60)))
     border = np.exp(-((distance - 0.95) ** 2) * 90)
     sign = -1.0 if rng.random() < 0.65 else 0.9
     change = (sign * scale.contrast * (0.75 * soft + 0.35 * border)).astype(np.float32)

@@ -1,0 +1,152 @@
+"""The ``compress`` command. Imports that cost time stand inside the commands, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from edge_runtime import __version__
+from edge_runtime.terminal import print_json, run_command
+
+_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_NEW = click.Path(dir_okay=False, path_type=Path)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="compress")
+def group() -> None:
+    """Turn a float model, data and a budget into a proven, signed int8 bundle, or say loudly why not."""
+
+
+def _say(text: str) -> None:
+    click.echo(text, err=True)
+
+
+@group.command("build")
+@click.argument("recipe", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def build_command(recipe: Path, as_json: bool) -> None:
+    """Build the bundle that RECIPE (TOML) describes; exit 3 when its budget is not met."""
+    from edge_runtime.compress.pipeline import build  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.compress.recipe import load_recipe  # noqa: PLC0415 - not needed for --help
+
+    built = build(load_recipe(recipe), say=_say)
+    facts = built.manifest.quantization
+    if not as_json:
+        coverage = (
+            f"integer: {facts.integer_macs_pct:g} % of MACs, {facts.integer_weight_bytes_pct:g} % of weight bytes"
+        )
+        click.echo(f"{built.path}: {built.size_bytes} bytes, sha256 {built.sha256}\n{coverage}")
+        return
+    artifact = built.artifact
+    print_json(
+        {
+            "bundle": str(built.path),
+            "sha256": built.sha256,
+            "size_bytes": built.size_bytes,
+            "model_bytes": len(artifact.int8),
+            "float_model_bytes": len(artifact.float32),
+            "integer_macs_pct": facts.integer_macs_pct,
+            "integer_weight_bytes_pct": facts.integer_weight_bytes_pct,
+            "latency_ms": {
+                "int8_p50": artifact.latency and artifact.latency.p50_ms,
+                "float_p50": artifact.float_latency and artifact.float_latency.p50_ms,
+            },
+            "metrics": [
+                {
+                    "name": old.name,
+                    "slice": old.slice,
+                    "float": old.value,
+                    "int8": new.value,
+                    "low": new.low,
+                    "high": new.high,
+                    "n": new.n,
+                }
+                for old, new in zip(artifact.before, artifact.after, strict=True)
+            ],
+        }
+    )
+
+
+@group.command()
+@click.argument("model", type=_FILE)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def inspect(model: Path, as_json: bool) -> None:
+    """Show what MODEL (.keras, .h5 or .tflite) holds: layers, parameters, and what is integer."""
+    from edge_runtime.compress.inspecting import inspect_model  # noqa: PLC0415 - not needed for --help
+
+    found = inspect_model(model)
+    if as_json:
+        print_json(found.as_json())
+    else:
+        click.echo(found.as_text())
+
+
+@group.command()
+@click.argument("model", type=_FILE)
+@click.option("--calibration", type=_FILE, required=True, help="NPZ with x as the model takes it.")
+@click.option("--out", type=_NEW, required=True, help="The .tflite file to write.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def quantize(model: Path, calibration: Path, out: Path, as_json: bool) -> None:
+    """Quantize MODEL (.keras or .h5) to full int8 TFLite; x is float32, as the model takes it."""
+    from edge_runtime.compress.quantizing import quantize_file  # noqa: PLC0415 - not needed for --help
+
+    coverage, size = quantize_file(model, calibration, out, say=_say)
+    if as_json:
+        print_json(
+            {
+                "out": str(out),
+                "size_bytes": size,
+                "macs": coverage.macs,
+                "integer_macs_pct": coverage.integer_macs_pct,
+                "integer_weight_bytes_pct": coverage.integer_weight_bytes_pct,
+            }
+        )
+        return
+    click.echo(
+        f"{out}: {size} bytes, integer: {coverage.integer_macs_pct:g} % of MACs,"
+        f" {coverage.integer_weight_bytes_pct:g} % of weight bytes"
+    )
+
+
+@group.command()
+@click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
+@click.option("--name", default="signing", show_default=True, help="The files are NAME.pem and NAME.pub.pem.")
+def keygen(folder: Path, name: str) -> None:
+    """Make an Ed25519 key pair: NAME.pem stays secret, NAME.pub.pem goes to the gateways."""
+    from edge_runtime.bundle.signature import generate_key, key_id, save_private_key, save_public_key  # noqa: PLC0415
+
+    key = generate_key()
+    folder.mkdir(parents=True, exist_ok=True)
+    save_private_key(key, folder / f"{name}.pem")
+    save_public_key(key, folder / f"{name}.pub.pem")
+    click.echo(f"key {key_id(key.public_key())}: {folder / name}.pem (secret), {folder / name}.pub.pem")
+
+
+@group.command()
+@click.argument("bundle", type=_FILE)
+@click.option("--key", type=_FILE, required=True, help="Public key (PEM) of the signer.")
+def verify(bundle: Path, key: Path) -> None:
+    """Check BUNDLE's signature, digests and contents, then run its golden inputs in a child process."""
+    from edge_runtime.bundle.reader import read_bundle  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.signature import TrustedKeys, parse_public_key  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.inference.probe import probe_bundle  # noqa: PLC0415 - not needed for --help
+
+    found = read_bundle(bundle.read_bytes(), TrustedKeys([parse_public_key(key.read_bytes(), str(key))]))
+    report = probe_bundle(found)
+    identity = report.probe.identity
+    click.echo(
+        f"{found.manifest.name} {found.manifest.version} release {found.manifest.release}: signed by {found.key_id};"
+        f" golden outputs {report.verdict.rule} on {identity.engine} {identity.version} {identity.instruction_set}"
+    )
+
+
+def main() -> None:
+    """Entry point of the console scripts ``compress`` and ``edge-compress``."""
+    sys.exit(run_command(group))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,232 @@
+"""The recipe: what to compress, with which data, within which budget. One TOML file, every fault listed at once.
+
+Names are fixed by ``docs/formats/recipe.md``. A key whose method this release does not have is refused by name; nothing
+that a recipe asks for is left undone without a word.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from edge_runtime.bundle.manifest import Decision, ImagePreprocessing, Label, Name, Preprocessing, WindowPreprocessing
+from edge_runtime.errors import HostEnvironmentError, RecipeError, UnsupportedModelError
+from edge_runtime.faults import list_faults
+
+MAX_RECIPE_BYTES = 1 << 20
+
+FilePath = Annotated[str, Meta(min_length=1, max_length=4096)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Task = Literal["classification", "detection", "segmentation", "anomaly", "regression"]
+
+
+class ModelKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[model]``: the float model and what it is for."""
+
+    path: FilePath  #: ``.keras`` or legacy ``.h5``
+    task: Task
+    labels: tuple[Label, ...] = ()  #: of the outputs, in their order; numbers without it
+
+
+class DataKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[data]``: NPZ files with ``x`` (n, ...), ``y``, and optional ``group`` and ``slice_<name>``."""
+
+    calibration: FilePath  #: never random, never the evaluation data
+    evaluation: FilePath
+    training: FilePath | None = None  #: only where a method learns
+    colour: Literal["rgb", "bgr"] = "rgb"  #: order of the channels of pictures in ``x``
+    calibration_samples: Annotated[int, Meta(ge=1, le=100_000)] = 500  #: spread evenly over the file
+
+
+class BudgetKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[budget]``: lines that the result must meet, else exit 3."""
+
+    max_drop: Annotated[float, Meta(ge=0)] | None = None  #: of the metric, float to int8
+    metric: Literal["accuracy", "rmse", "mae", "recall_min"] | None = None  #: by default the task's usual one
+    size_kb: Annotated[float, Meta(gt=0)] | None = None  #: of the model file, in 1000 bytes
+    latency_ms_p95: Annotated[float, Meta(gt=0)] | None = None  #: on this machine, one thread
+    ram_kb: Annotated[float, Meta(gt=0)] | None = None  #: of the loaded model
+    recall_min: dict[str, Share] = {}  #: by label
+    max_recall_drop: dict[str, Share] = {}  #: by label, ``*`` for all
+
+
+class MethodKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[method]``: how."""
+
+    quantize: Literal["int8", "int16x8", "float"] = "int8"
+    calibrator: Literal["auto", "min-max", "percentile", "mse", "entropy"] = "auto"
+    qat: bool = False
+    prune: Share = 0.0
+    distill: bool = False
+
+
+class OutputKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[output]``: where to."""
+
+    bundle: FilePath
+    key: FilePath  #: private key (PEM); ``compress keygen`` makes one
+    formats: Annotated[tuple[Literal["tflite", "onnx"], ...], Meta(min_length=1, max_length=2)] = ("tflite",)
+    report: FilePath | None = None  #: folder
+
+
+class BundleKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[bundle]``: how the result is called."""
+
+    name: Name
+    version: Annotated[str, Meta(min_length=1, max_length=64)] = "1.0.0"
+    release: Annotated[int, Meta(ge=1, le=2**53)] = 1
+
+
+class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a recipe says. Paths are absolute."""
+
+    model: ModelKeys
+    data: DataKeys
+    output: OutputKeys
+    bundle: BundleKeys
+    budget: BudgetKeys = BudgetKeys()
+    method: MethodKeys = MethodKeys()
+    preprocessing: Preprocessing | None = None
+    decision: Decision | None = None
+
+
+def load_recipe(path: Path) -> Recipe:
+    """Read a recipe file.
+
+    Parameters
+    ----------
+    path : Path
+        TOML; paths in it are relative to its folder.
+
+    Returns
+    -------
+    recipe : Recipe
+        Checked; ``bundle.name`` is the output's file name where the recipe names none.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If it cannot be read.
+    RecipeError
+        With every fault and its path.
+    UnsupportedModelError
+        If it asks for a method that this release does not have.
+    """
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise HostEnvironmentError(f"{path}: the recipe cannot be read: {error.strerror}") from error
+    if len(text) > MAX_RECIPE_BYTES:
+        raise RecipeError(str(path), [f"$: the file is longer than {MAX_RECIPE_BYTES} bytes"])
+    try:
+        tree = tomllib.loads(text.decode())
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise RecipeError(str(path), [f"$: not TOML: {error}"]) from error
+    recipe = _parse(tree, path)
+    _require_methods(recipe)
+    return _with_absolute_paths(recipe, path.absolute().parent)
+
+
+def _parse(tree: dict[str, Any], path: Path) -> Recipe:
+    """Turn a tree into a Recipe, or list everything that is wrong with it."""
+    fixed = {key: value for key, value in tree.items() if key not in {"preprocessing", "decision"}}
+    output = fixed.get("output")
+    if "bundle" not in fixed and isinstance(output, dict) and isinstance(output.get("bundle"), str):
+        fixed["bundle"] = {"name": Path(output["bundle"]).stem.lower()}
+    faults = list_faults(fixed, _Fixed)
+    preprocessing, decision = None, None
+    if "preprocessing" in tree:
+        preprocessing = _convert(tree["preprocessing"], Preprocessing, "$.preprocessing", faults)
+    if "decision" in tree:
+        decision = _convert(tree["decision"], Decision, "$.decision", faults)
+    if faults:
+        raise RecipeError(str(path), faults)
+    known = msgspec.convert(fixed, _Fixed)
+    return Recipe(
+        model=known.model,
+        data=known.data,
+        output=known.output,
+        bundle=known.bundle,
+        budget=known.budget,
+        method=known.method,
+        preprocessing=preprocessing,
+        decision=decision,
+    )
+
+
+class _Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The tables whose faults are listed one by one."""
+
+    model: ModelKeys
+    data: DataKeys
+    output: OutputKeys
+    bundle: BundleKeys
+    budget: BudgetKeys = BudgetKeys()
+    method: MethodKeys = MethodKeys()
+
+
+def _convert(tree: object, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any manifest table
+    """Read a table of the manifest; its first fault is added to the list."""
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as error:
+        word, _, place = str(error).partition(" - at `$")
+        faults.append(f"{path}{place.rstrip('`')}: {word}")
+        return None
+
+
+def _require_methods(recipe: Recipe) -> None:
+    """Refuse what this release cannot do, by name."""
+    method, wanted = recipe.method, []
+    if method.quantize != "int8":
+        wanted.append(f'[method] quantize = "{method.quantize}"')
+    if method.calibrator not in {"auto", "min-max"}:
+        wanted.append(f'[method] calibrator = "{method.calibrator}"')
+    if method.qat:
+        wanted.append("[method] qat")
+    if method.prune:
+        wanted.append("[method] prune")
+    if method.distill:
+        wanted.append("[method] distill")
+    if "onnx" in recipe.output.formats:
+        wanted.append('[output] formats with "onnx"')
+    if recipe.output.report is not None:
+        wanted.append("[output] report")
+    if recipe.model.task not in {"classification", "regression"}:
+        wanted.append(f'[model] task = "{recipe.model.task}"')
+    if wanted:
+        raise UnsupportedModelError(f"this release does not have: {'; '.join(wanted)}; remove it from the recipe")
+
+
+def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
+    """Resolve paths against the recipe's folder."""
+
+    def resolve(path: str) -> str:
+        return str((folder / path).resolve())
+
+    data, output = recipe.data, recipe.output
+    return msgspec.structs.replace(
+        recipe,
+        model=msgspec.structs.replace(recipe.model, path=resolve(recipe.model.path)),
+        data=msgspec.structs.replace(
+            data,
+            calibration=resolve(data.calibration),
+            evaluation=resolve(data.evaluation),
+            training=None if data.training is None else resolve(data.training),
+        ),
+        output=msgspec.structs.replace(output, bundle=resolve(output.bundle), key=resolve(output.key)),
+    )
+
+
+def image_steps(recipe: Recipe) -> ImagePreprocessing | None:
+    """Give the recipe's picture preprocessing, None where it has another or none."""
+    return recipe.preprocessing if isinstance(recipe.preprocessing, ImagePreprocessing) else None
+
+
+def window_steps(recipe: Recipe) -> WindowPreprocessing | None:
+    """Give the recipe's window preprocessing, None where it has another or none."""
+    return recipe.preprocessing if isinstance(recipe.preprocessing, WindowPreprocessing) else None
