@@ -187,14 +187,14 @@ def _decision(manifest: Manifest) -> Iterator[str]:
     known = set(manifest.labels)
     if len(known) != len(manifest.labels):
         yield "$.labels: a label is there twice"
-    if any("\n" in label or "\r" in label for label in manifest.labels):
-        yield "$.labels: a label spans lines"
+    if not all(label.isprintable() for label in manifest.labels):
+        yield "$.labels: a label holds control characters"
     if not set(decision.normal) <= known:
         yield f"$.decision.normal: {sorted(set(decision.normal) - known)} are not labels"
     if manifest.task == "classification":
         yield from _classification(manifest, known)
-    if manifest.task == "regression" and set(decision.thresholds) - {decision.quantity}:
-        yield f'$.decision.thresholds: may hold "{decision.quantity}" only, the quantity'
+    if manifest.task == "regression":
+        yield from _regression(decision)
     yield from _hysteresis(decision)
 
 
@@ -209,6 +209,16 @@ def _classification(manifest: Manifest, known: set[str]) -> Iterator[str]:
     unknown = set(manifest.decision.thresholds) - known
     if unknown:
         yield f"$.decision.thresholds: {sorted(unknown)} are not labels"
+
+
+def _regression(decision: Decision) -> Iterator[str]:
+    """Require a name for what is predicted, and thresholds of nothing else."""
+    if not decision.quantity or not decision.quantity.isprintable():
+        yield "$.decision.quantity: must name what a regression predicts"
+    if set(decision.thresholds) - {decision.quantity}:
+        yield f'$.decision.thresholds: may hold "{decision.quantity}" only, the quantity'
+    if decision.interval is not None and decision.interval < 0:
+        yield "$.decision.interval: is half a width, so it cannot be negative"
 
 
 def _hysteresis(decision: Decision) -> Iterator[str]:

@@ -50,9 +50,11 @@ class NameEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return None
 
     def with_release(self, stored: StoredRelease) -> NameEntry:
-        """Give an entry that has this release, too; the oldest beyond 256 are forgotten."""
+        """Give an entry that has this release, too; of more than 256 the oldest that do not run are forgotten."""
         others = [each for each in self.releases if each.sha256 != stored.sha256]
-        releases = sorted([*others, stored], key=lambda each: each.release)[-MAX_HISTORY:]
+        releases = sorted([*others, stored], key=lambda each: each.release)
+        kept = {each.sha256 for each in releases[-MAX_HISTORY:]} | {self.active, self.previous}
+        releases = [each for each in releases if each.sha256 in kept]
         highest = max(self.highest_release, stored.release)
         return replace(self, releases=tuple(releases), highest_release=highest)
 

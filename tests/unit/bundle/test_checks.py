@@ -60,7 +60,7 @@ IMAGE_FAULTS: list[tuple[Path, Any, str]] = [
     (("preprocessing", "std"), [1.0, 1.0, 0.0], "$.preprocessing.std: must be positive"),
     (("preprocessing", "resize", "width"), 9, "$.preprocessing.resize: (8, 9)"),
     (("labels",), ["good", "good", "crack"], "$.labels: a label is there twice"),
-    (("labels",), ["good", "cr\nack", "stain"], "$.labels: a label spans lines"),
+    (("labels",), ["good", "cr\nack", "stain"], "$.labels: a label holds control characters"),
     (("labels",), ["good", "crack"], "$.labels: 2 labels for an output of shape (1, 3)"),
     (("decision", "normal"), ["perfect"], "$.decision.normal: ['perfect'] are not labels"),
     (("decision", "thresholds"), {}, "['crack', 'stain'] have none"),
@@ -91,6 +91,8 @@ WINDOW_FAULTS: list[tuple[Path, Any, str]] = [
     (("preprocessing", "normalisation", "regimes"), {**REGIMES, "centroids": [[0.0]]}, "does not have 2 values"),
     (("decision", "thresholds", "load"), {"raise_at": 1.0, "clear_at": 1.0}, 'may hold "remaining_useful_life" only'),
     (("decision", "direction"), "above", "clear_at is on the wrong side"),
+    (("decision", "quantity"), "", "$.decision.quantity: must name"),
+    (("decision", "interval"), -1.0, "$.decision.interval: is half a width"),
 ]
 
 
