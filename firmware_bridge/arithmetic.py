@@ -21,6 +21,10 @@ INT16_MIN: Final = -(1 << 15)
 _F32 = np.float32
 
 
+class ScaleError(ValueError):
+    """A ratio of scales is so large that the reference's arithmetic has no meaning for it."""
+
+
 def clamp(value: int, low: int, high: int) -> int:
     """Return ``value`` limited to ``low..high``."""
     return max(low, min(high, value))
@@ -42,7 +46,12 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     Returns
     -------
     multiplier, shift : int
-        Multiplier 2**30..2**31-1 and shift -31..; both 0 for factors that round to nothing.
+        Multiplier 2**30..2**31-1 and shift -31..30; both 0 for factors that round to nothing.
+
+    Raises
+    ------
+    ScaleError
+        When the factor is 2**30 or more, or not finite.
 
     Examples
     --------
@@ -53,6 +62,8 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     """
     if real == 0.0:
         return 0, 0
+    if not math.isfinite(real) or real >= 1 << 30:
+        raise ScaleError(f"a scale ratio of {real:g} is beyond 32-bit arithmetic")
     mantissa, shift = math.frexp(real)
     fixed = round_away(mantissa * (1 << 31))
     if fixed == 1 << 31:
@@ -65,12 +76,14 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
 
 def product_scale(a: float, b: float) -> float:
     """Product of two scales, rounded to float32 as the reference does for fully connected layers."""
-    return float(_F32(a) * _F32(b))
+    with np.errstate(over="ignore", under="ignore"):
+        return float(_F32(a) * _F32(b))
 
 
 def quotient_scale(a: float, b: float) -> float:
     """Quotient of two scales, rounded to float32."""
-    return float(_F32(a) / _F32(b))
+    with np.errstate(over="ignore", under="ignore"):
+        return float(_F32(a) / _F32(b))
 
 
 def wrap32(value: int) -> int:
@@ -114,10 +127,18 @@ def activation_range(activation: str, scale: float, zero_point: int, low: int, h
     -------
     low, high : int
         Inclusive bounds.
+
+    Raises
+    ------
+    ScaleError
+        When a bound has no code in 32 bits.
     """
 
     def code(real: float) -> int:
-        return zero_point + round_away(float(_F32(real) / _F32(scale)))
+        ratio = quotient_scale(real, scale)
+        if abs(ratio) >= 1 << 30:
+            raise ScaleError(f"an activation bound of {ratio:g} codes is beyond 32-bit arithmetic")
+        return zero_point + round_away(ratio)
 
     if activation == "RELU":
         return max(low, code(0.0)), high
@@ -258,6 +279,8 @@ def tanh_table(scale: float, zero_point: int) -> npt.NDArray[np.int8]:
 
 def _unit_multiplier(scale: float) -> tuple[int, int]:
     mantissa, shift = math.frexp(scale * (1 << 27))
+    if shift > 31:  # noqa: PLR2004 - the width of the accumulator
+        raise ScaleError(f"an input scale of {scale:g} is beyond 32-bit arithmetic")
     return min(round_away(mantissa * (1 << 31)), INT32_MAX), shift
 
 
@@ -265,9 +288,9 @@ def hard_swish_table(
     input_scale: float, input_zero_point: int, output_scale: float, output_zero_point: int
 ) -> npt.NDArray[np.int8]:
     """Table of HARD_SWISH, which the reference computes in saturating 16-bit fixed point."""
-    fine = _F32(_F32(1.0 / 128.0) * _F32(input_scale))
-    out_multiplier, out_shift = quantize_multiplier(float(fine / _F32(output_scale)))
-    gate_multiplier, gate_shift = quantize_multiplier(float(fine / (_F32(3.0) / _F32(32768.0))))
+    fine = product_scale(1.0 / 128.0, input_scale)
+    out_multiplier, out_shift = quantize_multiplier(quotient_scale(fine, output_scale))
+    gate_multiplier, gate_shift = quantize_multiplier(quotient_scale(fine, quotient_scale(3.0, 32768.0)))
     out_multiplier, gate_multiplier = _to_16_bit(out_multiplier), _to_16_bit(gate_multiplier)
 
     def code(value: int) -> int:

@@ -47,7 +47,7 @@ class Board:
 
 
 def _cortex(name: str, machine: str, cpu: str, code: tuple[int, int], data: tuple[int, int]) -> Board:
-    float_abi = "hard" if cpu in {"cortex-m55"} else "soft"
+    float_abi = "hard" if cpu == "cortex-m55" else "soft"
     return Board(name, machine, _ARM, (f"-mcpu={cpu}", "-mthumb", f"-mfloat-abi={float_abi}"), code, data)
 
 
@@ -63,7 +63,7 @@ BOARDS: Final = {
             "rv32",
             "virt",
             _RISCV,
-            ("-march=rv32imac_zicsr", "-mabi=ilp32", "-mcmodel=medany"),
+            ("-march=rv32imac", "-mabi=ilp32", "-mcmodel=medany", "-mno-relax", "--specs=picolibc.specs"),
             (0x80000000, 8 * _MB),
             (0x80800000, 8 * _MB),
         ),
@@ -211,8 +211,6 @@ def _link(board: Board, manifest: FirmwareManifest, directory: Path, work: Path,
         )
     )
     command = [board.tools[0], *board.flags, "-std=gnu99", "-O2", "-ffreestanding", "-nostartfiles", f"-I{directory}"]
-    if board.tools == _RISCV:
-        command.append("--specs=picolibc.specs")
     command += [f"-T{work / 'link.ld'}", "-Wl,--gc-sections", *(str(path) for path in objects)]
     command += [str(work / name) for name in ("start.c", "bench.c", "runner.c")]
     run_tool([*command, "-lc", "-lgcc", "-o", str(work / "program.elf")], timeout_s=COMPILE_TIMEOUT_S)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from edge_runtime.errors import UnsupportedOperatorError
+from firmware_bridge.arithmetic import ScaleError
 from firmware_bridge.lowering import CTYPES, Lowering
 from firmware_bridge.model import Model, Operator, Subgraph, Tensor
 from firmware_bridge.operators import LOWERINGS
 from firmware_bridge.operators.variables import variable_key
-from firmware_bridge.program import Port, Program
+from firmware_bridge.program import Port, Program, short_name
 from firmware_bridge.targets import Target
 
 _REMEDIES = {
@@ -53,7 +54,10 @@ def lower_model(model: Model, target: Target) -> Program:
     for operator in graph.operators:
         lowering.current = operator.index
         _check_order(lowering, operator)
-        LOWERINGS[operator.name](lowering, operator)
+        try:
+            LOWERINGS[operator.name](lowering, operator)
+        except ScaleError as error:
+            lowering.refuse(operator, str(error), "quantize the model again with a representative data set")
     outputs = tuple(_output_port(lowering, graph.tensors[index]) for index in graph.outputs)
     if not inputs or not outputs:
         raise UnsupportedOperatorError("the graph has no input or no output; nothing could be computed with it")
@@ -64,7 +68,8 @@ def lower_model(model: Model, target: Target) -> Program:
 def _unsupported(graph: Subgraph, operators: list[Operator]) -> str:
     lines = []
     for operator in operators:
-        output = graph.tensors[operator.outputs[0]].name if operator.outputs and operator.outputs[0] >= 0 else "nothing"
+        named = operator.outputs and operator.outputs[0] >= 0
+        output = short_name(graph.tensors[operator.outputs[0]].name) if named else "nothing"
         remedy = _REMEDIES.get(operator.name, "replace it in the model, or run this part outside")
         lines.append(f"operator {operator.index} {operator.name} (output {output!r}) is not supported; {remedy}")
     shown = 8
@@ -80,10 +85,19 @@ def _check_order(lowering: Lowering, operator: Operator) -> None:
         tensor = lowering.graph.tensors[index]
         known = tensor.data is not None or tensor.is_variable or tensor.dtype == "resource" or lowering.is_known(tensor)
         if not known:
-            lowering.refuse(operator, f"tensor {tensor.name!r} is read before it is written", "convert it again")
+            lowering.refuse(
+                operator, f"tensor {short_name(tensor.name)!r} is read before it is written", "convert it again"
+            )
     for index in operator.outputs:
-        if index >= 0 and lowering.is_known(lowering.graph.tensors[index]):
-            lowering.refuse(operator, f"tensor {index} is written twice", "convert the model again")
+        if index < 0:
+            continue
+        result = lowering.graph.tensors[index]
+        if lowering.is_known(result) or result.data is not None or result.is_variable:
+            lowering.refuse(
+                operator,
+                f"tensor {short_name(result.name)!r} is a constant, a state or written before",
+                "convert it again",
+            )
 
 
 def _collect_initial_values(model: Model, lowering: Lowering) -> None:
@@ -116,7 +130,7 @@ def _read_initialisation(graph: Subgraph, caller: Operator, lowering: Lowering) 
 def _port(lowering: Lowering, tensor: Tensor, what: str) -> Port:
     if tensor.dtype not in CTYPES or any(size < 1 for size in tensor.shape):
         raise UnsupportedOperatorError(
-            f"{what} {tensor.name!r} has type {tensor.dtype} and shape {list(tensor.shape)}; "
+            f"{what} {short_name(tensor.name)!r} has type {tensor.dtype} and shape {list(tensor.shape)}; "
             "convert with int8 or uint8 ends of a fixed shape"
         )
     found = tensor.quantization
@@ -126,16 +140,20 @@ def _port(lowering: Lowering, tensor: Tensor, what: str) -> Port:
 
 def _input_port(lowering: Lowering, tensor: Tensor) -> Port:
     if tensor.data is not None:
-        raise UnsupportedOperatorError(f"graph input {tensor.name!r} is a constant; convert the model again")
+        raise UnsupportedOperatorError(
+            f"graph input {short_name(tensor.name)!r} is a constant; convert the model again"
+        )
     return _port(lowering, tensor, "graph input")
 
 
 def _output_port(lowering: Lowering, tensor: Tensor) -> Port:
     if tensor.data is not None or not lowering.is_known(tensor):
         raise UnsupportedOperatorError(
-            f"graph output {tensor.name!r} is not computed by any operator; convert the model again"
+            f"graph output {short_name(tensor.name)!r} is not computed by any operator; convert the model again"
         )
     port = _port(lowering, tensor, "graph output")
     if lowering.buffers[port.buffer].place != "arena":
-        raise UnsupportedOperatorError(f"graph output {tensor.name!r} is a constant; convert the model again")
+        raise UnsupportedOperatorError(
+            f"graph output {short_name(tensor.name)!r} is a constant; convert the model again"
+        )
     return port

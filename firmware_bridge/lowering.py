@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from edge_runtime.errors import UnsupportedOperatorError
 from firmware_bridge.model import Operator, Quantization, Subgraph, Tensor
-from firmware_bridge.program import Buffer, Call, Constant, Params, Place, Ref, Step, Table
+from firmware_bridge.program import Buffer, Call, Constant, Params, Place, Ref, Step, Table, short_name
 from firmware_bridge.schema import ACTIVATIONS, ITEM_BYTES
 from firmware_bridge.targets import Target
 
@@ -60,7 +60,7 @@ class Lowering:
         UnsupportedOperatorError
             Always: names the operator, its index and output tensor, the problem and what to change.
         """
-        output = self.graph.tensors[operator.outputs[0]].name if operator.outputs else "nothing"
+        output = short_name(self.graph.tensors[operator.outputs[0]].name) if operator.outputs else "nothing"
         raise UnsupportedOperatorError(
             f"operator {operator.index} {operator.name} (output {output!r}): {problem}; {remedy}"
         )
@@ -91,9 +91,15 @@ class Lowering:
         return tensor
 
     def _check_shape(self, operator: Operator, tensor: Tensor) -> None:
+        if tensor.dtype not in ITEM_BYTES:
+            self.refuse(
+                operator, f"tensor {short_name(tensor.name)!r} has type {tensor.dtype}", "convert with int8 tensors"
+            )
         if any(size < 1 for size in tensor.shape):
             self.refuse(
-                operator, f"tensor {tensor.name!r} has the empty shape {list(tensor.shape)}", "give every axis a size"
+                operator,
+                f"tensor {short_name(tensor.name)!r} has the empty shape {list(tensor.shape)}",
+                "give every axis a size",
             )
 
     def constant_input(self, operator: Operator, position: int) -> npt.NDArray[np.int64]:
@@ -102,7 +108,7 @@ class Lowering:
         if tensor.data is None:
             self.refuse(
                 operator,
-                f"input {position} {tensor.name!r} is computed while the model runs",
+                f"input {position} {short_name(tensor.name)!r} is computed while the model runs",
                 "convert the model with fixed shapes so that it becomes a constant",
             )
         if tensor.dtype not in {"int32", "int64"}:
@@ -113,12 +119,22 @@ class Lowering:
         """Return scale and zero point of a per-tensor quantized tensor."""
         found = tensor.quantization
         if found is None:
-            self.refuse(operator, f"tensor {tensor.name!r} is not quantized", "quantize the model fully to int8")
+            self.refuse(
+                operator, f"tensor {short_name(tensor.name)!r} is not quantized", "quantize the model fully to int8"
+            )
         if len(found.scale) != 1:
-            self.refuse(operator, f"tensor {tensor.name!r} is quantized per channel", "use one scale for activations")
+            self.refuse(
+                operator,
+                f"tensor {short_name(tensor.name)!r} is quantized per channel",
+                "use one scale for activations",
+            )
         limits = np.iinfo(tensor.dtype)
         if not limits.min <= found.zero_point[0] <= limits.max:
-            self.refuse(operator, f"zero point {found.zero_point[0]} of {tensor.name!r} is no code", "convert it again")
+            self.refuse(
+                operator,
+                f"zero point {found.zero_point[0]} of {short_name(tensor.name)!r} is no code",
+                "convert it again",
+            )
         return found.scale[0], found.zero_point[0]
 
     def require_type(self, operator: Operator, tensor: Tensor, allowed: Sequence[str]) -> None:
@@ -130,19 +146,23 @@ class Lowering:
             remedy = "quantize the model fully to int8 (with a representative data set)"
         else:
             remedy = f"only {wanted} is emitted here; convert with int8 inputs, outputs and activations"
-        self.refuse(operator, f"tensor {tensor.name!r} has type {tensor.dtype}", remedy)
+        self.refuse(operator, f"tensor {short_name(tensor.name)!r} has type {tensor.dtype}", remedy)
 
     def require_rank(self, operator: Operator, tensor: Tensor, rank: int) -> None:
         """Refuse an operator whose tensor has another number of axes."""
         if len(tensor.shape) != rank:
-            self.refuse(operator, f"tensor {tensor.name!r} has shape {list(tensor.shape)}", f"it must have {rank} axes")
+            self.refuse(
+                operator,
+                f"tensor {short_name(tensor.name)!r} has shape {list(tensor.shape)}",
+                f"it must have {rank} axes",
+            )
 
     def require_count(self, operator: Operator, tensor: Tensor, count: int) -> None:
         """Refuse an operator whose tensor does not hold ``count`` elements."""
         if tensor.count != count:
             self.refuse(
                 operator,
-                f"tensor {tensor.name!r} has shape {list(tensor.shape)}, {count} elements are needed",
+                f"tensor {short_name(tensor.name)!r} has shape {list(tensor.shape)}, {count} elements are needed",
                 "the model contradicts itself: convert it again",
             )
 
@@ -206,7 +226,9 @@ class Lowering:
     def variable_key(self, operator: Operator, tensor: Tensor) -> str:
         """Return the variable behind a handle."""
         if tensor.index not in self._variable_of_tensor:
-            self.refuse(operator, f"{tensor.name!r} is no variable handle", "use a VAR_HANDLE of the same graph")
+            self.refuse(
+                operator, f"{short_name(tensor.name)!r} is no variable handle", "use a VAR_HANDLE of the same graph"
+            )
         return self._variable_of_tensor[tensor.index]
 
     # -- constants and steps -------------------------------------------------------------------------------------

@@ -237,8 +237,8 @@ def _read_quantization(table: Table, index: int, name: str) -> Quantization | No
     if details is None:
         return None
     limit = 1 << 20
-    scale = tuple(float(value) for value in details.array(2, "<f4", limit).astype(np.float64))
-    zero_point = tuple(int(value) for value in details.array(3, "<i8", limit).astype(np.int64))
+    scale = tuple(float(value) for value in details.array(2, "<f4", limit).tolist())
+    zero_point = tuple(int(value) for value in details.array(3, "<i8", limit).tolist())
     if not scale:
         return None
     axis = details.integer(6, "<i")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from edge_runtime.errors import ArenaOverflowError
-from firmware_bridge.program import Program, Step
+from firmware_bridge.program import Program, Step, short_name
 from firmware_bridge.targets import Target
 
 ARENA_ALIGN: Final = 8
@@ -356,7 +356,7 @@ def _peak(program: Program, order: Sequence[int], blocks: Sequence[Block]) -> tu
     for block in blocks:
         if block.first <= at <= block.last:
             if block.buffers:
-                live.append((f"tensor {program.buffers[block.buffers[-1]].name!r}", block.nbytes))
+                live.append((f"tensor {short_name(program.buffers[block.buffers[-1]].name)!r}", block.nbytes))
             else:
                 step = program.steps[order[at]]
                 live.append((f"scratch of operator {step.operator} {step.name}", block.nbytes))

@@ -10,6 +10,12 @@ import numpy as np
 import numpy.typing as npt
 
 Place = Literal["arena", "constant", "state"]
+_SHOWN = 48
+
+
+def short_name(name: str) -> str:
+    """Return a tensor's name as messages show it: the last part of a long one, which converters make tell most."""
+    return name if len(name) <= _SHOWN else "..." + name[-_SHOWN:]
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ import numpy as np
 from firmware_bridge.lowering import EDGE_MAX_AXES, Lowering, product
 from firmware_bridge.model import Operator, Tensor
 from firmware_bridge.operators.binary import fill_axes, merge_axes, steps_of
-from firmware_bridge.program import Call, Params, Ref, Table
+from firmware_bridge.program import Call, Params, Ref, Table, short_name
 from firmware_bridge.schema import ITEM_BYTES
 
 MOVABLE = ["int8", "uint8", "int16", "int32", "float32"]
@@ -126,7 +126,7 @@ def _require_equal_scale(lowering: Lowering, operator: Operator, source: Tensor,
     if lowering.quantization(operator, source) != lowering.quantization(operator, target):
         lowering.refuse(
             operator,
-            f"{source.name!r} and the output have different scales, which the reference would ignore",
+            f"{short_name(source.name)!r} and the output have different scales, which the reference would ignore",
             "convert again so that all inputs share the output's scale",
         )
 

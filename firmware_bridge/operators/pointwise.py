@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.arithmetic import (
+    activation_range,
     clamp,
     hard_swish_table,
     logistic_table,
@@ -14,7 +15,6 @@ from firmware_bridge.arithmetic import (
     product_scale,
     quantize_multiplier,
     quotient_scale,
-    round_away,
     softmax_exponentials,
     tanh_table,
 )
@@ -99,7 +99,7 @@ def lower_relu(lowering: Lowering, operator: Operator) -> None:
             lowering.refuse(
                 operator, "input and output have different scales, which the reference would ignore", "fuse it"
             )
-        six = clamp(zero_in + round_away(float(np.float32(6.0) / np.float32(scale_in))), -128, 127)
+        _, six = activation_range("RELU6", scale_in, zero_in, -128, 127)
         _add_table(lowering, operator, lookup_table(lambda code: six if code > six else max(code, zero_in)))
         return
     multiplier, shift = quantize_multiplier(scale_in / scale_out)
@@ -237,7 +237,7 @@ def lower_dequantize(lowering: Lowering, operator: Operator) -> None:
     scale, zero_point = lowering.quantization(operator, source)
     values = np.zeros(256, np.float32)
     for code in range(-128, 128):
-        values[code & 0xFF] = np.float32(scale * (code - zero_point))
+        values[code & 0xFF] = scale * (code - zero_point)
     constant = Table(lowering.constant(values, "reals of every input byte"))
     arguments = (constant, lowering.read(source), lowering.write(target), source.count)
     lowering.add(operator, Call("lookup", "edge_k1_lookup_f32", arguments))

@@ -18,7 +18,7 @@ from firmware_bridge.arithmetic import (
 from firmware_bridge.lowering import MAX_FAST_SUM, MAX_SUM, Lowering, pad_axis, round_up_4
 from firmware_bridge.model import Operator, Tensor
 from firmware_bridge.operators.convolution import folded
-from firmware_bridge.program import Call, Params, Ref, Scratch, Table
+from firmware_bridge.program import Call, Params, Ref, Scratch, Table, short_name
 
 _GATES = ("forget", "input", "cell", "output")
 _INPUT_WEIGHTS = {"input": 1, "forget": 2, "cell": 3, "output": 4}
@@ -38,15 +38,21 @@ def _weights(
     tensor = lowering.input(operator, position)
     lowering.require_type(operator, tensor, ["int8"])
     if tensor.data is None or tensor.shape != shape:
-        lowering.refuse(operator, f"weights {tensor.name!r} are not a constant {list(shape)}", "convert it again")
+        lowering.refuse(
+            operator, f"weights {short_name(tensor.name)!r} are not a constant {list(shape)}", "convert it again"
+        )
     if lowering.quantization(operator, tensor)[1] != 0:
-        lowering.refuse(operator, f"weights {tensor.name!r} are not symmetric", "use symmetric int8 weights")
+        lowering.refuse(
+            operator, f"weights {short_name(tensor.name)!r} are not symmetric", "use symmetric int8 weights"
+        )
     return tensor, tensor.data.astype(np.int8)
 
 
 def _state_initial(lowering: Lowering, operator: Operator, tensor: Tensor) -> bytes:
     if not tensor.is_variable:
-        lowering.refuse(operator, f"state {tensor.name!r} is not a variable tensor", "convert the model again")
+        lowering.refuse(
+            operator, f"state {short_name(tensor.name)!r} is not a variable tensor", "convert the model again"
+        )
     value = lowering.quantization(operator, tensor)[1] if tensor.dtype == "int8" else 0
     return bytes([value & 0xFF]) * tensor.nbytes
 
@@ -121,7 +127,9 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
         lowering.refuse(operator, f"output shape {list(target.shape)} is inconsistent", "convert the model again")
     for tensor in (hidden, cell):
         lowering.require_count(operator, tensor, batches * units)
-    input_rows, input_bias, input_scales, small_input = _matrix(lowering, operator, _INPUT_WEIGHTS, (units, depth), source)
+    input_rows, input_bias, input_scales, small_input = _matrix(
+        lowering, operator, _INPUT_WEIGHTS, (units, depth), source
+    )
     recurrent_rows, recurrent_bias, recurrent_scales, small_recurrent = _matrix(
         lowering, operator, _RECURRENT_WEIGHTS, (units, units), hidden
     )

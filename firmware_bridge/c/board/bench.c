@@ -27,7 +27,7 @@ static uint32_t marks[MAX_STEPS + 1], operators[MAX_STEPS];
 #if defined(__riscv)
 static uint32_t now(void) {
   uint32_t value;
-  __asm volatile("csrr %0, minstret" : "=r"(value));
+  __asm volatile(".option push\n\t.option arch, +zicsr\n\tcsrr %0, minstret\n\t.option pop" : "=r"(value));
   return value;
 }
 static uint32_t elapsed(uint32_t from, uint32_t to) { return to - from; }

@@ -7,8 +7,17 @@
 #ifndef EDGE_ARITHMETIC_H
 #define EDGE_ARITHMETIC_H
 
+#include <stddef.h>
 #include <stdint.h>
+
+/* Of the C library only these three are used; a freestanding compiler may ask for them too. */
+#if defined(__STDC_HOSTED__) && __STDC_HOSTED__
 #include <string.h>
+#else
+void *memcpy(void *to, const void *from, size_t bytes);
+void *memmove(void *to, const void *from, size_t bytes);
+void *memset(void *to, int value, size_t bytes);
+#endif
 
 /* Kernels are weak so that two models in one image share them; the number in their names is the layout version. */
 #if defined(__GNUC__) || defined(__clang__)
