@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 
 import numpy as np
 
@@ -112,6 +113,7 @@ class Dispatcher:
                 in_flight=min(_IN_FLIGHT, config.worker.ring_slots),
             ),
             clock=clock.monotonic,
+            cache_dir=Path(config.gateway.state_dir) / "kernels",
         )
 
     @property

@@ -13,9 +13,11 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 
 import msgspec
 
+from edge_runtime import __version__, kernels
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.errors import HostEnvironmentError
@@ -88,6 +90,9 @@ class WorkerKeeper:
         When it is replaced.
     clock : callable
         Monotonic, s.
+    cache_dir : Path, optional
+        Where compiled kernels are kept when the package's own folder cannot be written. What lies there is executed, so
+        only the daemon's user may write it.
     """
 
     def __init__(
@@ -98,12 +103,14 @@ class WorkerKeeper:
         formats: Sequence[str],
         limits: WorkerLimits,
         clock: Callable[[], float],
+        cache_dir: Path | None = None,
     ) -> None:
         self._ring = ring
         self._orders = orders
         self._formats = ",".join(formats)
         self._limits = limits
         self._clock = clock
+        self._cache_dir = cache_dir
         self._launcher: subprocess.Popen[bytes] | None = None
         self._control: socket.socket | None = None
         self._channel: socket.socket | None = None
@@ -165,7 +172,10 @@ class WorkerKeeper:
         command = [sys.executable, "-m", "edge_runtime.daemon.launcher", *map(str, numbers), self._formats]
         try:
             self._launcher = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-                command, stdin=subprocess.DEVNULL, pass_fds=(theirs.fileno(), self._ring.fd)
+                command,
+                stdin=subprocess.DEVNULL,
+                pass_fds=(theirs.fileno(), self._ring.fd),
+                env=self._environment(),
             )
         except OSError as error:
             raise HostEnvironmentError(f"the worker cannot be started: {error}") from error
@@ -174,6 +184,13 @@ class WorkerKeeper:
         ours.setblocking(False)
         self._control = ours
         self._since = now
+
+    def _environment(self) -> dict[str, str]:
+        """Tell Numba where to keep compiled kernels, before anything imports it."""
+        environment = dict(os.environ)
+        if self._cache_dir is not None and not os.access(Path(kernels.__file__).parent, os.W_OK):
+            environment.setdefault("NUMBA_CACHE_DIR", str(self._cache_dir / __version__))
+        return environment
 
     def _fork(self, events: list[Event], now: float) -> None:
         """Ask the launcher for a worker; one that is gone, or a lack of descriptors, is a launcher lost."""
