@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import subprocess
@@ -268,7 +269,7 @@ def _run_child(task: ProbeTask, files: dict[str, bytes], limits: ProbeLimits) ->
 def _wait_for_child(task_fd: int, result_fd: int, error_fd: int, limits: ProbeLimits) -> int | None:
     """Run the child to its end; None when it had to be killed for taking too long."""
     command = [sys.executable, "-P", "-m", _MODULE, str(task_fd), str(result_fd)]
-    command += [str(limits.address_space_bytes), str(limits.cpu_s)]
+    command += [str(limits.address_space_bytes), str(limits.cpu_s), str(math.ceil(limits.wall_s) + 1)]
     try:
         child = subprocess.Popen(  # noqa: S603 - our own interpreter and module, numbers as arguments
             command,

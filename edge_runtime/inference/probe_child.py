@@ -1,4 +1,4 @@
-"""The child process of the probe: ``python -m edge_runtime.inference.probe_child TASK RESULT ADDRESS_SPACE CPU_S``.
+"""The child process of the probe: ``python -m edge_runtime.inference.probe_child TASK RESULT MEMORY CPU_S WALL_S``.
 
 It limits itself before it imports anything large, reads its task from one open file and writes its answer into
 another. Whatever the model does, it does it here.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import resource
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,14 +21,15 @@ def main(arguments: Sequence[str]) -> int:
     Parameters
     ----------
     arguments : sequence of str
-        Two file descriptors, bytes of address space, seconds of CPU.
+        Two file descriptors, bytes of address space, seconds of CPU, seconds on the wall.
 
     Returns
     -------
     status : int
         0 when an answer was written, also a refusal.
     """
-    task_fd, result_fd, address_space_bytes, cpu_s = (int(argument) for argument in arguments)
+    task_fd, result_fd, address_space_bytes, cpu_s, wall_s = (int(argument) for argument in arguments)
+    signal.alarm(wall_s)  # the parent kills before; this is for the child of a parent that is gone
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     resource.setrlimit(resource.RLIMIT_AS, (address_space_bytes, address_space_bytes))
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_s, cpu_s + 1))

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -115,6 +119,40 @@ def test_model_that_corrupts_the_heap_ends_only_the_child(shared_data: Path) -> 
     data = (shared_data / "models" / "tflite-micro" / "keyword_scrambled_8bit.tflite").read_bytes()
     with pytest.raises((InvocationError, ModelLoadError), match="the process was ended by SIG"):
         probe_model(data, "tflite")
+
+
+@pytest.mark.slow
+def test_child_of_a_parent_that_was_killed_ends_by_itself(project: Path) -> None:
+    code = (
+        "from pathlib import Path; import edge_runtime.inference.probe as probe\n"
+        f"data = Path({str(MODELS)!r}, 'endless_loop.onnx').read_bytes()\n"
+        "probe.probe_model(data, 'onnx', limits=probe.ProbeLimits(wall_s=2))"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], cwd=project) as parent:
+        child = _wait_for(lambda: _children_of(parent.pid))
+        parent.kill()
+    assert _wait_for(lambda: None if Path(f"/proc/{child}").exists() else child) == child
+
+
+def _children_of(pid: int) -> int | None:
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            words = path.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(words[1]) == pid:
+            return int(path.parent.name)
+    return None
+
+
+def _wait_for(found: Callable[[], int | None]) -> int:
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        value = found()
+        if value is not None:
+            return value
+        time.sleep(0.05)
+    raise AssertionError("it never came")
 
 
 def reasons_of(paths: list[Path]) -> dict[str, str]:
