@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-import numpy as np
-import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import ImagePreprocessing
 from edge_runtime.bundle.reader import Bundle
@@ -15,6 +10,7 @@ from edge_runtime.bundle.recorded import Triple
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, Pipeline
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.arrays import pack, unpack
 from edge_runtime.daemon.telling import ModelFacts
 from edge_runtime.errors import BundleCompatibilityError, EdgeRuntimeError
 
@@ -71,7 +67,7 @@ def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineMod
         channels = tuple((channel.name, channel.unit) for channel in sensor.channels)
         sources.append(protocol.SourcePlan(name, channels, sensor.rate_hz))
     recorded = tuple(
-        protocol.Answers(triple.engine, triple.version, triple.instruction_set, pack_arrays(outputs))
+        protocol.Answers(triple.engine, triple.version, triple.instruction_set, pack(outputs))
         for triple, outputs in store.recorded.read(manifest, bundle.digest).items()
     )
     overrides = {
@@ -83,15 +79,11 @@ def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineMod
     return PipelineModel(pipeline, bundle, facts, plan)
 
 
-def pack_arrays(arrays: Sequence[npt.NDArray[Any]]) -> tuple[tuple[str, tuple[int, ...], bytes], ...]:
-    """Write arrays as messages carry them: dtype, shape, bytes."""
-    return tuple((str(array.dtype), array.shape, np.ascontiguousarray(array).tobytes()) for array in arrays)
-
-
 def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers) -> None:
     """Keep what a model answered on an engine that nobody recorded before."""
-    outputs = [np.frombuffer(data, dtype).reshape(shape) for dtype, shape, data in answers.outputs]
-    store.recorded.record(bundle.digest, Triple(answers.engine, answers.version, answers.instruction_set), outputs)
+    store.recorded.record(
+        bundle.digest, Triple(answers.engine, answers.version, answers.instruction_set), unpack(answers.outputs)
+    )
 
 
 def trusted_pems(store: BundleStore) -> tuple[bytes, ...]:

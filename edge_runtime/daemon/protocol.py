@@ -17,7 +17,7 @@ from edge_runtime.findings import Finding
 from edge_runtime.messages import Verdict
 
 _Word = Annotated[str, Meta(pattern=r"^[a-z_]{0,64}$")]
-_ItemType = Literal["bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64"]
+ItemType = Literal["bool", "int8", "uint8", "int16", "int32", "int64", "float32", "float64"]
 _ITEM_BYTES: dict[str, int] = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8
 }  # fmt: skip
@@ -36,7 +36,7 @@ class Answers(Struct, frozen=True):
     engine: str
     version: str
     instruction_set: str
-    outputs: tuple[tuple[_ItemType, tuple[Annotated[int, Meta(ge=0)], ...], bytes], ...]
+    outputs: tuple[tuple[ItemType, tuple[Annotated[int, Meta(ge=0)], ...], bytes], ...]
 
 
 class SourcePlan(Struct, frozen=True):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import cv2
 import numpy as np
@@ -19,6 +19,7 @@ from edge_runtime.bundle.reader import Bundle, read_bundle
 from edge_runtime.bundle.recorded import Triple
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.arrays import pack, unpack
 from edge_runtime.daemon.watch import Watch
 from edge_runtime.errors import (
     EdgeRuntimeError,
@@ -118,20 +119,13 @@ def check_golden(plan: protocol.PipelinePlan, bundle: Bundle, runtime: Runtime) 
         (each for each in plan.recorded if Triple(each.engine, each.version, each.instruction_set) == triple), None
     )
     outputs = run_samples(runtime, vectors.inputs)
-    recorded = None if known is None else [unpack_array(output) for output in known.outputs]
+    recorded = None if known is None else unpack(known.outputs)
     verdict = judge_golden(bundle.manifest, vectors, triple, outputs, recorded)
     engine = f"{triple.engine} {triple.version} {triple.instruction_set}"
     if verdict.rule != "tolerated":
         return protocol.Built(plan.name, engine, None)
-    packed = tuple((str(output.dtype), output.shape, np.ascontiguousarray(output).tobytes()) for output in outputs)
-    answers = protocol.Answers(triple.engine, triple.version, triple.instruction_set, packed)
+    answers = protocol.Answers(triple.engine, triple.version, triple.instruction_set, pack(outputs))
     return protocol.Built(plan.name, engine, answers)
-
-
-def unpack_array(packed: tuple[str, tuple[int, ...], bytes]) -> npt.NDArray[Any]:
-    """Read an array as messages carry it: dtype, shape, bytes."""
-    dtype, shape, data = packed
-    return np.frombuffer(data, dtype).reshape(shape)
 
 
 def with_thresholds(manifest: Manifest, overrides: Mapping[str, tuple[float | None, float | None]]) -> Manifest:
