@@ -173,10 +173,15 @@ class BundleStore:
         entry = self._entry(manifest.name)
         same = entry.find(sha256=bundle.digest)
         if manifest.release < entry.highest_release and not (by_hand and same is not None):
+            advice = (
+                "give a new bundle a higher release number"
+                if same is None
+                else f'it was here before: go back with "edge-runtime bundle rollback {manifest.name} --release'
+                f' {manifest.release}"'
+            )
             raise BundleRollbackError(
-                f'"{manifest.name}" release {manifest.release} is older than release {entry.highest_release}, which'
-                f' was installed here; to go back to a release that was installed before, use "edge-runtime bundle'
-                f' rollback {manifest.name} --release {manifest.release}"'
+                f'"{manifest.name}" release {manifest.release} is older than release {entry.highest_release}, which was'
+                f" installed here; {advice}"
             )
         other = entry.find(release=manifest.release)
         if same is None and other is not None:
