@@ -70,7 +70,20 @@ def schema_of(kind: type[Struct]) -> dict[str, Any]:
     schema = {"$schema": DIALECT, **schema}
     if parts:
         schema["$defs"] = parts
-    return schema
+    plain: dict[str, Any] = plain_tuples(schema)
+    return plain
+
+
+def plain_tuples(tree: Any) -> Any:
+    """Write tuples of equal items as arrays of fixed length: AsyncAPI's schemas are of draft 7, which reads it too."""
+    if isinstance(tree, list):
+        return [plain_tuples(item) for item in tree]
+    if not isinstance(tree, dict):
+        return tree
+    items = tree.get("prefixItems")
+    if items and all(item == items[0] for item in items):
+        tree = {key: value for key, value in tree.items() if key != "prefixItems"} | {"items": items[0]}
+    return {key: plain_tuples(value) for key, value in tree.items()}
 
 
 def file_name(kind: type[Struct]) -> str:

@@ -91,7 +91,15 @@ def test_asyncapi_references_all_lead_somewhere(document: dict[str, Any]) -> Non
             place = place[part]
 
 
-def test_asyncapi_schemas_accept_the_payloads(document: dict[str, Any]) -> None:
+@pytest.mark.parametrize("dialect", [jsonschema.Draft7Validator, jsonschema.Draft202012Validator])
+def test_asyncapi_schemas_accept_the_payloads(document: dict[str, Any], dialect: Any) -> None:
     for example in EXAMPLES.values():
         schema = {"$ref": f"#/components/schemas/{type(example).__name__}", "components": document["components"]}
-        jsonschema.Draft202012Validator(schema).validate(json.loads(encode(example)))
+        dialect(schema).validate(json.loads(encode(example)))
+
+
+def test_box_of_four_numbers_is_refused_by_the_schema(project: Path) -> None:
+    schema = json.loads((project / "docs" / "formats" / "alert.schema.json").read_text(encoding="utf-8"))
+    tree = json.loads(encode(EXAMPLES["alert"]))
+    tree["boxes"] = [[1, 2, 3, 4]]
+    assert not jsonschema.Draft202012Validator(schema).is_valid(tree)
