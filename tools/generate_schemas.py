@@ -74,7 +74,7 @@ def schema_of(kind: type[Struct]) -> dict[str, Any]:
     return plain
 
 
-def plain_tuples(tree: Any) -> Any:
+def plain_tuples(tree: Any) -> Any:  # noqa: ANN401 - any JSON
     """Write tuples of equal items as arrays of fixed length: AsyncAPI's schemas are of draft 7, which reads it too."""
     if isinstance(tree, list):
         return [plain_tuples(item) for item in tree]
