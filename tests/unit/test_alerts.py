@@ -188,3 +188,8 @@ def test_keys_are_counted_apart() -> None:
 def test_a_shorter_m_forgets_what_lies_before_it() -> None:
     book = AlarmBook({KEY: Alarm(key=KEY, history=0b1111_0000, history_n=8)})
     assert Operator(AlarmRule(n=2, m=2), book).feed(BAD) == []
+
+
+def test_a_rule_that_became_milder_does_not_raise_on_a_good_finding() -> None:
+    book = AlarmBook({KEY: Alarm(key=KEY, history=0b110, history_n=3)})
+    assert Operator(AlarmRule(n=2, m=4), book).feed(GOOD) == []

@@ -91,6 +91,19 @@ def test_the_next_worker_is_asked_for_at_once(keeper: Scripted) -> None:
     assert keeper.launched_at == [0.0]
 
 
+def test_the_inputs_of_a_lost_worker_are_not_with_the_next_one(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1, 2)
+    keeper.worker.close()
+    keeper.poll()
+    keeper.take_request()
+    keeper.say(READY)
+    keeper.poll()
+    assert keeper.has_room
+    keeper.now = 100.0
+    assert keeper.poll() == []
+
+
 def test_a_worker_that_is_silent_on_an_input_hangs(keeper: Scripted) -> None:
     keeper.stand_up()
     keeper.give(1, 2)
