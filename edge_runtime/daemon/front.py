@@ -1,7 +1,12 @@
-"""The gateway's face towards the broker: which message goes on which topic, and which of them are retained."""
+"""The gateway's face towards the broker: which message goes on which topic, and which of them are retained.
+
+The session takes a bounded number of messages at a time, and the outbox may have filled it. What is only state then
+waits here, one message per topic, and goes before the next event of the outbox.
+"""
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 
@@ -21,6 +26,8 @@ from edge_runtime.messages import (
 )
 from edge_runtime.mqtt.interface import BrokerSession, Incoming, Outgoing, Subscription
 from edge_runtime.mqtt.topics import Topics
+
+_ANSWERS = 256
 
 
 def availability(topics: Topics, word: bytes) -> Outgoing:
@@ -42,6 +49,8 @@ class Front:
     def __init__(self, session: BrokerSession, topics: Topics) -> None:
         self._session = session
         self._topics = topics
+        self._waiting: dict[str, Outgoing] = {}
+        self._answers: deque[Outgoing] = deque(maxlen=_ANSWERS)
 
     @property
     def addresses(self) -> Addresses:
@@ -60,7 +69,28 @@ class Front:
 
     def say_available(self, word: bytes) -> None:
         """Publish the availability."""
-        self._session.publish(availability(self._topics, word))
+        self._say(availability(self._topics, word))
+
+    def begin(self) -> None:
+        """Forget what waited for a link that is gone: everything is said again on the new one."""
+        self._waiting.clear()
+
+    def flush(self) -> bool:
+        """Hand over what waited for room.
+
+        Returns
+        -------
+        empty : bool
+            False when something still waits.
+        """
+        while self._answers and self._session.publish(self._answers[0]) is not None:
+            self._answers.popleft()
+        while self._waiting:
+            topic = next(iter(self._waiting))
+            if self._session.publish(self._waiting[topic]) is None:
+                return False
+            del self._waiting[topic]
+        return not self._answers
 
     def say_birth(self, message: Birth) -> None:
         """Publish what started."""
@@ -94,7 +124,14 @@ class Front:
             return
         topic = command.response_topic or self._topics.reply(reply.id)
         with suppress(ValueError):  # a response topic that nobody can publish to
-            self._session.publish(Outgoing(topic, encode(reply), 1, correlation_data=command.correlation_data))
+            answer = Outgoing(topic, encode(reply), 1, correlation_data=command.correlation_data)
+            if self._session.publish(answer) is None:
+                self._answers.append(answer)
 
     def _retain(self, topic: str, message: Struct) -> None:
-        self._session.publish(Outgoing(topic, encode(message), 1, retain=True))
+        self._say(Outgoing(topic, encode(message), 1, retain=True))
+
+    def _say(self, message: Outgoing) -> None:
+        """Publish now, or when there is room; of several messages on one topic the last."""
+        if message.topic in self._waiting or self._session.publish(message) is None:
+            self._waiting[message.topic] = message

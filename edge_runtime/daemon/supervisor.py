@@ -52,6 +52,7 @@ _PURGE_EVERY_S = 60.0
 _CHECKPOINT_S = 0.2
 _LONGEST_WAIT_S = 0.25
 _STOP_S = 4.0
+_GOODBYE_S = 1.0
 _DECIDED_KEPT = 20_000
 
 
@@ -186,11 +187,14 @@ class Supervisor:
             self._take(self._notes.popleft())
         self._dispatcher.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
-        if not self._journal.fault and not self._outbox.full:
+        stuck = bool(self._journal.fault) or self._outbox.full
+        if not stuck:
             self._dispatcher.feed()
-        self._hold_or_resume()
+        self._hold_or_resume(stuck=stuck)
         now = self._clock.monotonic()
         self._journal.flush(now)
+        if self._connected:
+            self._front.flush()
         self._sender.pump()
         self._report(now)
 
@@ -229,9 +233,13 @@ class Supervisor:
         else:
             self._obey(note)
 
-    def _hold_or_resume(self) -> None:
-        """Read from the broker only while every mailbox that may not drop has room."""
-        wanted = self._intake.wants_pause()
+    def _hold_or_resume(self, *, stuck: bool) -> None:
+        """Read from the broker only while every mailbox that may not drop has room.
+
+        While nothing can be committed, reading goes on: the acknowledgements that empty the outbox come the same way,
+        and of inputs no more come than may be unacknowledged.
+        """
+        wanted = self._connected and not stuck and self._intake.wants_pause()
         if wanted != self._paused:
             self._paused = wanted
             if wanted:
@@ -333,6 +341,7 @@ class Supervisor:
         """Say everything that is retained, then let the outbox flow."""
         self._connected = True
         self._sender.connected()
+        self._front.begin()
         self._front.say_available(ONLINE)
         now = self._clock.wall()
         born = lifecycle.birth(
@@ -438,10 +447,14 @@ class Supervisor:
             self._dispatcher.poll()
         self._dispatcher.close()
         self._journal.flush(self._clock.monotonic(), force=True)
-        while self._connected and self._outbox.depth and self._clock.monotonic() < until:
+        self._session.resume()  # inputs are no longer taken, but acknowledgements must be read
+        while self._connected and self._outbox.depth and self._clock.monotonic() < until - _GOODBYE_S:
             self._turn_sending()
+            self._sender.pump()
         self._sender.finish()
         self._front.say_available(STOPPED)
+        while self._connected and not self._front.flush() and self._clock.monotonic() < until:
+            self._turn_sending()
         self._session.stop(flush_s=max(0.2, until - self._clock.monotonic()))
         if self._http is not None:
             self._http.close()
@@ -458,7 +471,6 @@ class Supervisor:
             note = self._notes.popleft()
             if isinstance(note, _Published | _Connected | _Disconnected):
                 self._take(note)
-        self._sender.pump()
         self._sender.finish()
 
 
