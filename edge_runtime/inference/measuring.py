@@ -173,17 +173,25 @@ def _latencies_ms(runtime: Runtime, inputs: tuple[Array, ...], task: ProbeTask) 
 
 
 def _one_round_ms(runtime: Runtime, sample: list[Array], n_timed: int, timed_s: float) -> list[float]:
-    """Time runs until there are enough or the time is up, but at least twenty where that is quick."""
+    """Time runs until there are enough or the time is up, but at least twenty where that is quick.
+
+    Runs during which the kernel gave the processor to somebody else are left out, where enough others remain.
+    """
     times: list[float] = []
+    undisturbed: list[float] = []
     started = time.perf_counter()
-    while len(times) < n_timed:
+    while len(undisturbed) < n_timed:
+        taken_before = resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw
         before = time.perf_counter()
         runtime.run(sample)
         after = time.perf_counter()
         times.append((after - before) * 1e3)
-        if after - started > timed_s and (len(times) >= _MIN_TIMED or after - started > 3 * timed_s):
+        if resource.getrusage(resource.RUSAGE_THREAD).ru_nivcsw == taken_before:
+            undisturbed.append(times[-1])
+        elapsed_s = after - started
+        if elapsed_s > timed_s and (len(undisturbed) >= _MIN_TIMED or elapsed_s > 3 * timed_s):
             break
-    return times
+    return undisturbed if len(undisturbed) >= _MIN_TIMED else times
 
 
 def _enter(stage: str) -> None:

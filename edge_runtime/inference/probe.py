@@ -73,7 +73,7 @@ class ModelProbe:
     load_ms : float
         Time to load, wall clock.
     latency_ms_p50, latency_ms_p95 : float
-        Time of one run, wall clock: the best of three rounds.
+        Time of one run, wall clock: the best of three rounds, without runs that the kernel interrupted for others.
     n_timed : int
         Runs in that round.
     peak_kb : float
@@ -226,8 +226,8 @@ def require_limits(limits: Limits, probe: ModelProbe) -> None:
         problems.append(f"memory {probe.peak_kb:.0f} KiB, {limits.ram_kb} KiB are allowed")
     if problems:
         raise AccuracyGateError(
-            f"the model exceeds the limits of its bundle on this machine: {'; '.join(problems)}; free the machine, or"
-            " build a smaller model",
+            f"the model exceeds the limits of its bundle on this machine: {'; '.join(problems)}; build a smaller"
+            " model, or use a faster machine",
             {"latency_ms_p95": probe.latency_ms_p95, "peak_kb": probe.peak_kb},
         )
 
