@@ -72,11 +72,11 @@ def load_dataset(path: Path, *, needs_y: bool) -> Dataset:
         if size > MAX_FILE_BYTES:
             raise CalibrationError(f"{path}: {size} bytes, at most {MAX_FILE_BYTES} are read; split the file")
         digest = _digest(path)
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise CalibrationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise CalibrationError(f"{path}: not an NPZ file of plain arrays: {error}") from error
     if "x" not in arrays or arrays["x"].ndim == 0 or not len(arrays["x"]):
         raise CalibrationError(f'{path}: no samples; an NPZ file with an array "x" (n, ...) is needed')
