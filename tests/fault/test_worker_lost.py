@@ -114,7 +114,7 @@ def test_the_next_worker_judges_as_the_one_before(shop: Shop) -> None:
 
 def test_every_input_is_answered_though_workers_are_killed_at_random(shop: Shop) -> None:
     choice = random.Random(SEED)
-    waiting, kill_at = list(range(60)), 0.0
+    waiting, n_before_kill, n_kills = list(range(60)), 0, 0
     answered: list[int] = []
     numbers: dict[int, int] = {}
     ends = time.monotonic() + 20.0
@@ -123,9 +123,9 @@ def test_every_input_is_answered_though_workers_are_killed_at_random(shop: Shop)
         while waiting and shop.keeper.has_room:
             index = waiting.pop(0)
             numbers[shop.submit(picture(index))] = index
-        if time.monotonic() > kill_at and shop.keeper.ready and len(shop.keeper.pids) == 2:
+        if len(answered) >= n_before_kill and shop.keeper.ready and len(shop.keeper.pids) == 2:
             os.kill(shop.worker, signal.SIGKILL)
-            kill_at = time.monotonic() + choice.uniform(0.02, 0.06)
+            n_before_kill, n_kills = len(answered) + choice.randint(1, 6), n_kills + 1
         shop.turn()
         for event in shop.said:
             if isinstance(event, protocol.Done):
@@ -134,6 +134,7 @@ def test_every_input_is_answered_though_workers_are_killed_at_random(shop: Shop)
                 waiting[:0] = [numbers.pop(number) for number in (event.in_hand, *event.waiting)]
         shop.said.clear()
     assert sorted(answered) == list(range(60))
+    assert n_kills > 8
 
 
 def test_replacements_leave_no_descriptor_and_no_process_behind(shop: Shop) -> None:
