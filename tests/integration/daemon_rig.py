@@ -93,11 +93,18 @@ class Daemon:
     """``edge-runtime run`` on a configuration in a folder; what it logs is kept in ``daemon.log``."""
 
     def __init__(
-        self, folder: Path, port: int, sources: str = SOURCES, *, broker: str = "", settings: str = ""
+        self,
+        folder: Path,
+        port: int,
+        sources: str = SOURCES,
+        *,
+        broker: str = "",
+        settings: str = "",
+        file: str = "gateway.toml",
     ) -> None:
         self.folder = folder
         self.http_port = free_port()
-        self.config = folder / "gateway.toml"
+        self.config = folder / file
         self.log = folder / "daemon.log"
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
