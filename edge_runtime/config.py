@@ -80,7 +80,7 @@ class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Outbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[outbox]``: what is kept on disk for consumers."""
 
-    max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 268_435_456  #: of events kept; unsent ones are never given up
+    max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 268_435_456  #: of events; unsent ones stay
     retention_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 86_400.0  #: sent events stay so long for a resend
     drain_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 200.0  #: events sent per second after an outage
 
