@@ -11,6 +11,10 @@ import sys
 import time
 from pathlib import Path
 
+from edge_runtime.bundle.signature import load_private_key
+from edge_runtime.bundle.writer import sign_again
+from edge_runtime.compress.publish import write_file
+
 ROOT = Path(__file__).resolve().parent
 CHECKOUT = ROOT.parent
 KEYS = ROOT / "keys"
@@ -26,11 +30,18 @@ def run(*words: str) -> None:
 
 
 def require_key() -> None:
-    """Make a key pair where there is no private key; it is never committed."""
-    if (KEYS / "release.pem").is_file():
+    """Make a key pair where there is no private key, and sign the bundles that are there with it."""
+    private = KEYS / "release.pem"
+    if private.is_file():
         return
-    print("no models/keys/release.pem: a new key pair is made, and all that is built here is signed with it")
+    print("no models/keys/release.pem: a new key pair is made, release.pub.pem is replaced")
+    (KEYS / "release.pub.pem").unlink(missing_ok=True)
     run("-m", "edge_runtime.compress.cli", "keygen", str(KEYS), "--name", "release")
+    key = load_private_key(private)
+    for name in MODELS:
+        path = ROOT / name / f"{name}.edgebundle"
+        if path.is_file():
+            write_file(path, sign_again(path.read_bytes(), key))
 
 
 def build(name: str) -> None:
