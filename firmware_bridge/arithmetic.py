@@ -279,8 +279,6 @@ def tanh_table(scale: float, zero_point: int) -> npt.NDArray[np.int8]:
 
 def _unit_multiplier(scale: float) -> tuple[int, int]:
     mantissa, shift = math.frexp(scale * (1 << 27))
-    if shift > 31:  # noqa: PLR2004 - the width of the accumulator
-        raise ScaleError(f"an input scale of {scale:g} is beyond 32-bit arithmetic")
     return min(round_away(mantissa * (1 << 31)), INT32_MAX), shift
 
 

@@ -101,8 +101,8 @@ def _serve(root: Path) -> None:
     outputs: dict[str, npt.NDArray[Any]] = {}
     count = 0
     for i, record in enumerate(records):
-        if i in resets:
-            interpreter.reset()
+        if i and i in resets:  # a fresh one: its own reset would not run CALL_ONCE again
+            interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
         for j, value in enumerate(record):
             interpreter.set_input(value, j)
         interpreter.invoke()

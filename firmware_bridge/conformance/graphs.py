@@ -102,7 +102,7 @@ class GraphMaker:
         """Return an output scale: usually one that uses the range, sometimes so fine that shifts become positive."""
         typical = self.scale(source) * max(scales) * 70.0 * 70.0 * float(np.sqrt(depth)) / 60.0
         factor = float(self.dice.choice([1.0, 1.0, 1.0, 0.3, 3.0, 0.00002]))
-        return max(typical * factor, 1e-9)
+        return max(typical * factor, 1e-6)
 
     def activation(self) -> int:
         """Return a fused activation: none, RELU, RELU_N1_TO_1 or RELU6."""
@@ -518,3 +518,44 @@ def random_model(seed: int) -> bytes:
     if current == first:
         current = leaky_relu(maker, current)
     return write_model([Subgraph(tuple(maker.tensors), tuple(maker.operators), (first,), (current,))])
+
+
+def variable_model(seed: int, *, initialised: bool) -> bytes:
+    """Make a model that adds its input to a resource variable at every invocation.
+
+    Parameters
+    ----------
+    seed : int
+        Same seed, same model.
+    initialised : bool
+        With a CALL_ONCE subgraph that assigns a constant first.
+
+    Returns
+    -------
+    data : bytes
+        A .tflite file with CALL_ONCE, VAR_HANDLE, READ_VARIABLE and ASSIGN_VARIABLE.
+    """
+    maker = GraphMaker(np.random.default_rng(seed))
+    shape = (1, int(maker.dice.integers(2, 9)))
+    code = Quantization((0.05,), (0,), 0)
+    variable: dict[str, Option] = {"container": "", "shared_name": "memory"}
+    if initialised:
+        maker.operator("CALL_ONCE", [], [], {"subgraph": 1})
+    first = maker.tensor(shape, "int8", code)
+    handle = maker.tensor((), "resource")
+    maker.operator("VAR_HANDLE", [], [handle], variable)
+    held = maker.tensor(shape, "int8", code)
+    maker.operator("READ_VARIABLE", [handle], [held])
+    total = maker.tensor(shape, "int8", code)
+    maker.operator("ADD", [first, held], [total], {"activation": 0})
+    maker.operator("ASSIGN_VARIABLE", [handle, total], [])
+    result = leaky_relu(maker, total)
+    graphs = [Subgraph(tuple(maker.tensors), tuple(maker.operators), (first,), (result,))]
+    if initialised:
+        setup = GraphMaker(maker.dice)
+        target = setup.tensor((), "resource")
+        setup.operator("VAR_HANDLE", [], [target], variable)
+        values = setup.constant(maker.dice.integers(-100, 101, shape).astype(np.int8), code)
+        setup.operator("ASSIGN_VARIABLE", [target, values], [])
+        graphs.append(Subgraph(tuple(setup.tensors), tuple(setup.operators), (), ()))
+    return write_model(graphs)

@@ -240,10 +240,9 @@ def add_fully_connected(
     call = Call(
         "fully_connected_s8",
         "edge_k1_fully_connected_s8",
-        (params, lowering.read(source), lowering.write(target), Scratch()),
+        (params, lowering.read(source), lowering.write(target)),
     )
-    scratch = 2 * stride if lowering.target.smlad else 0
-    lowering.add(operator, call, scratch_bytes=scratch, macs=batches * units * depth)
+    lowering.add(operator, call, macs=batches * units * depth)
 
 
 def lower_depthwise(lowering: Lowering, operator: Operator) -> None:

@@ -180,9 +180,8 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
         Ref(lowering.state(cell, _state_initial(lowering, operator, cell)), "int16_t", writes=True),
         Scratch(),
     )
-    scratch = (input_stride + recurrent_stride) * (2 if lowering.target.smlad else 1)
     macs = batches * steps * 4 * units * (depth + units)
-    lowering.add(operator, Call("lstm_s8", "edge_k1_lstm_s8", arguments), scratch_bytes=scratch, macs=macs)
+    lowering.add(operator, Call("lstm_s8", "edge_k1_lstm_s8", arguments), scratch_bytes=units, macs=macs)
 
 
 def _state_update(lowering: Lowering, operator: Operator, hidden: Tensor, cell: Tensor) -> dict[str, int]:

@@ -134,8 +134,7 @@ struct edge_svdf {
 
 void edge_k1_conv_s8(const struct edge_conv *p, const int8_t *input, int8_t *output, void *scratch);
 void edge_k1_depthwise_s8(const struct edge_depthwise *p, const int8_t *input, int8_t *output, void *scratch);
-void edge_k1_fully_connected_s8(const struct edge_fully_connected *p, const int8_t *input, int8_t *output,
-                                void *scratch);
+void edge_k1_fully_connected_s8(const struct edge_fully_connected *p, const int8_t *input, int8_t *output);
 void edge_k1_add_s8(const struct edge_binary *p, const int8_t *a, const int8_t *b, int8_t *output);
 void edge_k1_mul_s8(const struct edge_binary *p, const int8_t *a, const int8_t *b, int8_t *output);
 void edge_k1_average_pool_s8(const struct edge_pool *p, const int8_t *input, int8_t *output);

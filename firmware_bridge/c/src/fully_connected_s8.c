@@ -6,34 +6,20 @@
 #include "edge_dot.h"
 #include "edge_requant.h"
 
-/* With SMLAD the row is widened into scratch once; otherwise it is used where it lies. */
-static const edge_vector *prepared(const int8_t *row, void *scratch, int32_t depth) {
-#if defined(EDGE_USE_DSP)
-  edge_prepare(row, (edge_vector *)scratch, depth);
-  return (const edge_vector *)scratch;
-#else
-  (void)scratch;
-  (void)depth;
-  return row;
-#endif
-}
-
-EDGE_KERNEL void edge_k1_fully_connected_s8(const struct edge_fully_connected *p, const int8_t *input, int8_t *output,
-                                            void *scratch) {
+EDGE_KERNEL void edge_k1_fully_connected_s8(const struct edge_fully_connected *p, const int8_t *input, int8_t *output) {
   for (int32_t row = 0; row < p->rows; ++row) {
-    const edge_vector *vector = prepared(input, scratch, p->depth);
     const int8_t *weights = p->weights;
     int32_t unit = 0;
     for (; unit + 4 <= p->units; unit += 4) {
       const int32_t *bias = p->out.bias + unit;
       int32_t sums[4];
       for (int32_t i = 0; i < 4; ++i) { sums[i] = bias[i]; }
-      edge_dot_4(weights, p->weight_stride, vector, p->depth, sums);
+      edge_dot_4(weights, p->weight_stride, input, p->depth, sums);
       for (int32_t i = 0; i < 4; ++i) { output[unit + i] = edge_requantize_channel(&p->out, sums[i], unit + i); }
       weights += 4 * p->weight_stride;
     }
     for (; unit < p->units; ++unit) {
-      const int32_t sum = edge_dot(weights, vector, p->depth, p->out.bias[unit]);
+      const int32_t sum = edge_dot(weights, input, p->depth, p->out.bias[unit]);
       output[unit] = edge_requantize_channel(&p->out, sum, unit);
       weights += p->weight_stride;
     }

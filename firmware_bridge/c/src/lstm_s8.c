@@ -36,30 +36,6 @@ EDGE_INLINE int32_t tanh_16(const uint16_t *table, int32_t value, int32_t multip
   return result >> 8;
 }
 
-/* Both vectors of one step, as the dot products want them, in scratch: input first, hidden behind it. */
-struct operands {
-  edge_vector *input, *hidden;
-};
-
-static struct operands place(const struct edge_lstm *p, void *scratch) {
-  struct operands v;
-  v.input = (edge_vector *)scratch;
-#if defined(EDGE_USE_DSP)
-  v.hidden = v.input + p->input_stride / 2;
-#else
-  v.hidden = v.input + p->input_stride;
-#endif
-  return v;
-}
-
-static void load(edge_vector *vector, const int8_t *bytes, int32_t depth) {
-#if defined(EDGE_USE_DSP)
-  edge_prepare(bytes, vector, depth);
-#else
-  memcpy(vector, bytes, (size_t)depth);
-#endif
-}
-
 /* Scaling that is exact for any sum, or the short form when the emitter has proved that it is enough. */
 EDGE_INLINE int32_t scale_sum(int32_t fast, int32_t sum, int32_t multiplier, int32_t shift) {
   const int32_t scaled =
@@ -68,14 +44,15 @@ EDGE_INLINE int32_t scale_sum(int32_t fast, int32_t sum, int32_t multiplier, int
 }
 
 /* The gates of one unit as Q3.12 sums, before their activations. */
-EDGE_INLINE void gate_sums(const struct edge_lstm *p, const struct operands *v, int32_t unit, int32_t sums[4]) {
+EDGE_INLINE void gate_sums(const struct edge_lstm *p, const int8_t *input, const int8_t *hidden, int32_t unit,
+                           int32_t sums[4]) {
   int32_t from_input[4], from_hidden[4];
   for (int32_t g = 0; g < 4; ++g) {
     from_input[g] = p->input_bias[4 * unit + g];
     from_hidden[g] = p->recurrent_bias[4 * unit + g];
   }
-  edge_dot_4(p->input_weights + unit * 4 * p->input_stride, p->input_stride, v->input, p->depth, from_input);
-  edge_dot_4(p->recurrent_weights + unit * 4 * p->recurrent_stride, p->recurrent_stride, v->hidden, p->units,
+  edge_dot_4(p->input_weights + unit * 4 * p->input_stride, p->input_stride, input, p->depth, from_input);
+  edge_dot_4(p->recurrent_weights + unit * 4 * p->recurrent_stride, p->recurrent_stride, hidden, p->units,
              from_hidden);
   for (int32_t g = 0; g < 4; ++g) {
     const int32_t a = scale_sum(p->fast, from_input[g], p->input_multiplier[g], p->input_shift[g]);
@@ -84,10 +61,12 @@ EDGE_INLINE void gate_sums(const struct edge_lstm *p, const struct operands *v, 
   }
 }
 
-static void one_step(const struct edge_lstm *p, const struct operands *v, int8_t *hidden, int16_t *cell) {
+/* `before` is the hidden state that the step starts from, `hidden` receives the new one. */
+static void one_step(const struct edge_lstm *p, const int8_t *input, const int8_t *before, int8_t *hidden,
+                     int16_t *cell) {
   for (int32_t unit = 0; unit < p->units; ++unit) {
     int32_t sums[4];
-    gate_sums(p, v, unit, sums);
+    gate_sums(p, input, before, unit, sums);
     const int32_t forget = sigmoid_16(p->sigmoid, sums[0]), admit = sigmoid_16(p->sigmoid, sums[1]);
     const int32_t candidate = tanh_16(p->sigmoid, sums[2], 3, 0), show = sigmoid_16(p->sigmoid, sums[3]);
     const int32_t kept = scale_sum(p->fast, forget * cell[unit], p->forget_multiplier, p->forget_shift);
@@ -104,13 +83,12 @@ static void one_step(const struct edge_lstm *p, const struct operands *v, int8_t
 
 EDGE_KERNEL void edge_k1_lstm_s8(const struct edge_lstm *p, const int8_t *input, int8_t *output, int8_t *hidden,
                                  int16_t *cell, void *scratch) {
-  const struct operands v = place(p, scratch);
+  int8_t *before = (int8_t *)scratch;
   for (int32_t b = 0; b < p->batches; ++b) {
     for (int32_t t = 0; t < p->steps; ++t) {
       const int32_t position = b * p->batch_step + t * p->time_step;
-      load(v.input, input + position * p->depth, p->depth);
-      load(v.hidden, hidden, p->units);
-      one_step(p, &v, hidden, cell);
+      memcpy(before, hidden, (size_t)p->units);
+      one_step(p, input + position * p->depth, before, hidden, cell);
       memcpy(output + position * p->units, hidden, (size_t)p->units);
     }
     hidden += p->units;

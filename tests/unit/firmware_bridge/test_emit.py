@@ -1,0 +1,79 @@
+"""Names, C text and the emitted files."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import UsageError
+from firmware_bridge.build import prepare
+from firmware_bridge.ctext import array_text, comment, float_text
+from firmware_bridge.emit import Emission, check_name, emit_program, name_from
+from firmware_bridge.program import Constant
+from firmware_bridge.targets import find_target
+from tests.unit.firmware_bridge.small_models import chain_model
+
+
+def _emitted(target: str = "generic", name: str = "net") -> Emission:
+    device = find_target(target)
+    prepared = prepare(chain_model(), device)
+    return emit_program(prepared.program, prepared.plan, device, name)
+
+
+@pytest.mark.parametrize("name", ["int", "while", "class", "arena", "main"])
+def test_keyword_as_name_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="keyword"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["Net", "1st", "a b", "a__b", "", "x" * 41, "net;system", "über"])
+def test_name_that_is_no_identifier_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="lower case letter"):
+        check_name(name)
+
+
+@pytest.mark.parametrize(
+    ("stem", "name"),
+    [("Net-v2", "net_v2"), ("int", "model_int"), ("3d", "model_3d"), ("***", "net"), ("a" * 80, "a" * 33)],
+)
+def test_name_is_made_from_any_file_name(stem: str, name: str) -> None:
+    assert check_name(name_from(stem)) == name
+
+
+def test_comment_cannot_be_ended_by_a_tensor_name() -> None:
+    assert "*/" not in comment("evil */ int x; /* \n")
+
+
+def test_float_text_is_exact() -> None:
+    text = float_text(0.1)
+    assert float.fromhex(text.removesuffix("f")) == float(np.float32(0.1))
+
+
+def test_smallest_int32_is_written_without_overflow() -> None:
+    text = array_text(Constant("k", np.array([-(2**31), 5], np.int32), "two"))
+    assert "(-2147483647 - 1), 5" in text
+
+
+def test_only_needed_kernels_are_emitted() -> None:
+    files = _emitted().files
+    assert sorted(name for name in files if name.endswith(".c")) == ["kernels/fully_connected_s8.c", "model.c"]
+
+
+def test_all_public_symbols_carry_the_name() -> None:
+    header = _emitted(name="pump").files["model.h"]
+    assert "int32_t pump_invoke(void *arena, void *state);" in header
+    assert "#define PUMP_ARENA_BYTES" in header
+    assert "int32_t pump_reset(void *state);" in header
+
+
+def test_target_without_scratch_for_smlad_guards_itself() -> None:
+    assert '#error "emitted for cortex-m55' in _emitted("cortex-m55").files["model.c"]
+
+
+def test_emission_is_the_same_every_time() -> None:
+    assert _emitted().files == _emitted().files
+
+
+def test_unknown_target_lists_the_known_ones() -> None:
+    with pytest.raises(UsageError, match="cortex-m4"):
+        find_target("z80")

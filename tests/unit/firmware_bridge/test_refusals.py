@@ -1,0 +1,152 @@
+"""What cannot be emitted is refused by operator, place and remedy."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from edge_runtime.errors import UnsupportedOperatorError
+from firmware_bridge.conformance.graphs import GraphMaker
+from firmware_bridge.lower import lower_model
+from firmware_bridge.model import Quantization, read_model
+from firmware_bridge.program import Program
+from firmware_bridge.targets import TARGETS
+from tests.unit.firmware_bridge.small_models import CODE, chain_model, maker, model_of, unary_model
+
+
+def _lower(data: bytes) -> Program:
+    return lower_model(read_model(data), TARGETS["generic"])
+
+
+def _refused(data: bytes, *parts: str) -> None:
+    with pytest.raises(UnsupportedOperatorError) as caught:
+        _lower(data)
+    message = str(caught.value)
+    assert all(part in message for part in parts), message
+    assert caught.value.exit_code == 4
+
+
+def test_unknown_operator_is_named_with_place_and_remedy() -> None:
+    _refused(unary_model("TRANSPOSE_CONV"), "operator 0 TRANSPOSE_CONV", "'t1'", "RESIZE_NEAREST_NEIGHBOR")
+
+
+def test_all_unknown_operators_are_listed_at_once() -> None:
+    graph = maker()
+    tensors = [graph.tensor((1, 4), "int8", CODE) for _ in range(3)]
+    graph.operator("CAST", [tensors[0]], [tensors[1]])
+    graph.operator("ELU", [tensors[1]], [tensors[2]])
+    _refused(model_of(graph, (tensors[0],), (tensors[2],)), "operator 0 CAST", "operator 1 ELU")
+
+
+def test_float_model_is_told_to_quantize() -> None:
+    _refused(unary_model("LOGISTIC", "float32"), "type float32", "quantize the model fully to int8")
+
+
+def test_16_bit_activations_are_refused_as_mixed_precision() -> None:
+    _refused(unary_model("TANH", "int16"), "type int16", "int8")
+
+
+def test_unquantized_tensor_is_refused() -> None:
+    graph = maker()
+    source, target = graph.tensor((1, 4)), graph.tensor((1, 4))
+    graph.operator("RELU", [source], [target])
+    _refused(model_of(graph, (source,), (target,)), "is not quantized")
+
+
+def test_logistic_with_another_output_scale_is_refused() -> None:
+    _refused(unary_model("LOGISTIC"), "scale 0.05", "0.00390625")
+
+
+def test_weights_that_are_not_constant_are_refused() -> None:
+    graph = maker()
+    source, weights = graph.tensor((1, 8), "int8", CODE), graph.tensor((8, 8), "int8", CODE)
+    target = graph.tensor((1, 8), "int8", CODE)
+    graph.operator("FULLY_CONNECTED", [source, weights, -1], [target], {"activation": 0, "weights_format": 0})
+    _refused(model_of(graph, (source, weights), (target,)), "weights are computed")
+
+
+def test_asymmetric_weights_are_refused() -> None:
+    graph = maker()
+    source, target = graph.tensor((1, 8), "int8", CODE), graph.tensor((1, 8), "int8", CODE)
+    weights = graph.constant(np.ones((8, 8), np.int8), Quantization((0.01,), (3,), 0))
+    graph.operator("FULLY_CONNECTED", [source, weights, -1], [target], {"activation": 0, "weights_format": 0})
+    _refused(model_of(graph, (source,), (target,)), "symmetrically")
+
+
+def test_sums_beyond_32_bits_are_refused() -> None:
+    graph = maker()
+    source, target = graph.tensor((1, 8), "int8", CODE), graph.tensor((1, 8), "int8", CODE)
+    weights = graph.constant(np.full((8, 8), 127, np.int8), Quantization((0.01,), (0,), 0))
+    bias = graph.constant(np.full(8, 2**31 - 1, np.int32), Quantization((0.0005,), (0,), 0))
+    graph.operator("FULLY_CONNECTED", [source, weights, bias], [target], {"activation": 0, "weights_format": 0})
+    _refused(model_of(graph, (source,), (target,)), "32 bits")
+
+
+def test_operator_before_its_input_is_refused() -> None:
+    graph = maker()
+    source, middle, target = (graph.tensor((1, 4), "int8", CODE) for _ in range(3))
+    graph.operator("RELU", [middle], [target])
+    graph.operator("RELU", [source], [middle])
+    _refused(model_of(graph, (source,), (target,)), "read before it is written")
+
+
+def test_tensor_written_twice_is_refused() -> None:
+    graph = maker()
+    source, target = graph.tensor((1, 4), "int8", CODE), graph.tensor((1, 4), "int8", CODE)
+    graph.operator("RELU", [source], [target])
+    graph.operator("RELU", [source], [target])
+    _refused(model_of(graph, (source,), (target,)), "written before")
+
+
+def test_graph_output_that_nothing_computes_is_refused() -> None:
+    graph = maker()
+    source, target, loose = (graph.tensor((1, 4), "int8", CODE) for _ in range(3))
+    graph.operator("RELU", [source], [target])
+    _refused(model_of(graph, (source,), (loose,)), "not computed")
+
+
+def test_scale_ratio_beyond_32_bits_is_refused() -> None:
+    graph = maker()
+    source = graph.tensor((1, 4), "int8", Quantization((1e20,), (0,), 0))
+    target = graph.tensor((1, 4), "int8", Quantization((1e-20,), (0,), 0))
+    graph.operator("RELU", [source], [target])
+    _refused(model_of(graph, (source,), (target,)), "32-bit arithmetic")
+
+
+def _concatenation(second: Quantization) -> bytes:
+    graph = maker()
+    a, b = graph.tensor((1, 2), "int8", CODE), graph.tensor((1, 2), "int8", second)
+    target = graph.tensor((1, 4), "int8", CODE)
+    graph.operator("CONCATENATION", [a, b], [target], {"axis": 1, "activation": 0})
+    return model_of(graph, (a, b), (target,))
+
+
+def test_concatenation_of_different_scales_is_refused_because_the_reference_ignores_them() -> None:
+    _refused(_concatenation(Quantization((0.1,), (0,), 0)), "different scales")
+
+
+def test_concatenation_of_equal_scales_is_lowered() -> None:
+    assert len(_lower(_concatenation(CODE)).steps[0].calls) == 2
+
+
+def _lstm_with(position: int) -> bytes:
+    graph: GraphMaker = maker()
+    from firmware_bridge.conformance.graphs import lstm  # noqa: PLC0415 - one test's need
+
+    source = graph.tensor((1, 2, 2, 3), "int8", CODE)
+    target = lstm(graph, source)
+    last = graph.operators[-1]
+    inputs = list(last.inputs)
+    inputs[position] = inputs[5]
+    graph.operators.pop()
+    graph.operator(last.name, inputs, last.outputs, last.options)
+    return model_of(graph, (source,), (target,))
+
+
+@pytest.mark.parametrize(("position", "word"), [(9, "peepholes"), (16, "projection"), (20, "normalisation")])
+def test_lstm_variants_are_refused_by_name(position: int, word: str) -> None:
+    _refused(_lstm_with(position), "UNIDIRECTIONAL_SEQUENCE_LSTM", word)
+
+
+def test_supported_model_is_lowered() -> None:
+    assert [step.name for step in _lower(chain_model(2)).steps] == ["FULLY_CONNECTED", "FULLY_CONNECTED"]
