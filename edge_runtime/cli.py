@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import threading
 from pathlib import Path
 
 import click
@@ -62,6 +63,43 @@ def doctor(config: Path | None, as_json: bool) -> int:
     else:
         click.echo(report.as_text())
     return report.exit_code
+
+
+_config = click.argument("config", type=click.Path(dir_okay=False, path_type=Path), default=Path("gateway.toml"))
+
+
+@group.command()
+@_config
+@click.option("--json", "as_json", is_flag=True, help="The payloads themselves, one a line.")
+def watch(config: Path, as_json: bool) -> None:
+    """Print alerts and bad verdicts of the gateway of CONFIG (gateway.toml) as they come."""
+    from edge_runtime.config import load_config  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.daemon.watching import watch as follow  # noqa: PLC0415 - not needed for --help
+
+    follow(load_config(config), as_json=as_json, stop=threading.Event())
+
+
+@group.command()
+@_config
+@click.option("--every", default=2.0, show_default=True, help="Seconds between two pictures.")
+@click.option("--once", is_flag=True, help="One picture, then end.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output; implies --once.")
+def top(config: Path, every: float, once: bool, as_json: bool) -> None:
+    """Show state, health, alarms and pipelines of the gateway of CONFIG (gateway.toml)."""
+    from edge_runtime.config import load_config  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.daemon.watching import look  # noqa: PLC0415 - not needed for --help
+
+    settings = load_config(config)
+    while True:
+        picture = look(settings, every)
+        if as_json:
+            print_json(picture.as_json())
+            return
+        if sys.stdout.isatty() and not once:
+            click.clear()
+        click.echo(picture.as_text())
+        if once:
+            return
 
 
 @group.group()
