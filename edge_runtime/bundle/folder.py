@@ -51,11 +51,33 @@ class StoreFolder:
         return self.root / "trust"
 
     def bundle_path(self, sha256: str) -> Path:
-        """Give the place of a bundle file."""
+        """Give the place of a bundle file.
+
+        Parameters
+        ----------
+        sha256 : str
+            Its digest.
+
+        Returns
+        -------
+        path : Path
+            It need not exist.
+        """
         return self.bundles / f"{sha256}.edgebundle"
 
     def exact_path(self, sha256: str) -> Path:
-        """Give the place of recorded outputs."""
+        """Give the place of recorded outputs.
+
+        Parameters
+        ----------
+        sha256 : str
+            The digest of their file.
+
+        Returns
+        -------
+        path : Path
+            It need not exist.
+        """
         return self.exact / f"{sha256}.npz"
 
     @contextmanager
@@ -83,11 +105,35 @@ class StoreFolder:
             raise HostEnvironmentError(f"{self.root}: the bundle store cannot be written: {reason}") from error
 
     def write(self, path: Path, data: bytes) -> None:
-        """Put a file in place, atomically and durably."""
+        """Put a file in place, atomically and durably; call with the lock held.
+
+        Parameters
+        ----------
+        path : Path
+            The file.
+        data : bytes
+            Its new content.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses; the old content is still there.
+        """
         replace_durably(self._disk, path, data)
 
     def remove(self, path: Path) -> None:
-        """Remove a file for good."""
+        """Remove a file for good; call with the lock held.
+
+        Parameters
+        ----------
+        path : Path
+            The file; it may be gone already.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses.
+        """
         self._disk.remove(path)
         self._disk.sync_folder(path.parent)
 
@@ -116,7 +162,18 @@ class StoreFolder:
             ) from error
 
     def save_ledger(self, ledger: Ledger) -> None:
-        """Put a new ledger in place."""
+        """Put a new ledger in place; call with the lock held.
+
+        Parameters
+        ----------
+        ledger : Ledger
+            What is remembered from now on.
+
+        Raises
+        ------
+        OSError
+            If the disk refuses; the old ledger is still there.
+        """
         self.write(self.root / "ledger.json", canonical_json(ledger))
 
     def _recover(self) -> Ledger:

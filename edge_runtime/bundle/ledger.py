@@ -43,14 +43,39 @@ class NameEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
     releases: tuple[StoredRelease, ...] = ()
 
     def find(self, *, release: int | None = None, sha256: str | None = None) -> StoredRelease | None:
-        """Give the stored release with this number or digest."""
+        """Find a release by its number or its digest.
+
+        Parameters
+        ----------
+        release : int, optional
+            Its number.
+        sha256 : str, optional
+            The digest of its file.
+
+        Returns
+        -------
+        stored : StoredRelease or None
+            None where neither was ever installed.
+        """
         for stored in self.releases:
             if stored.release == release or stored.sha256 == sha256:
                 return stored
         return None
 
     def with_release(self, stored: StoredRelease) -> NameEntry:
-        """Give an entry that has this release, too; of more than 256 the oldest that do not run are forgotten."""
+        """Give an entry that has one release more.
+
+        Parameters
+        ----------
+        stored : StoredRelease
+            The release; it replaces an entry of the same digest. Of more than 256 the oldest are forgotten, but never
+            the active or the previous one.
+
+        Returns
+        -------
+        entry : NameEntry
+            With ``highest_release`` raised where this one is higher.
+        """
         others = [each for each in self.releases if each.sha256 != stored.sha256]
         releases = sorted([*others, stored], key=lambda each: each.release)
         kept = {each.sha256 for each in releases[-MAX_HISTORY:]} | {self.active, self.previous}
@@ -59,7 +84,18 @@ class NameEntry(Struct, frozen=True, kw_only=True, omit_defaults=True):
         return replace(self, releases=tuple(releases), highest_release=highest)
 
     def with_active(self, sha256: str) -> NameEntry:
-        """Give an entry in which this digest is active and the one before it is remembered."""
+        """Give an entry in which another release is active.
+
+        Parameters
+        ----------
+        sha256 : str
+            Its digest.
+
+        Returns
+        -------
+        entry : NameEntry
+            The one that was active before is ``previous``; nothing changes where it is active already.
+        """
         if sha256 == self.active:
             return self
         return replace(self, active=sha256, previous=self.active)
@@ -73,11 +109,35 @@ class Ledger(Struct, frozen=True, kw_only=True):
     exact: tuple[ExactSet, ...]
 
     def entry(self, name: str) -> NameEntry:
-        """Give the entry of a name, an empty one where there is none."""
+        """Give the entry of a name.
+
+        Parameters
+        ----------
+        name : str
+            Name of the bundle.
+
+        Returns
+        -------
+        entry : NameEntry
+            An empty one where there is none.
+        """
         return self.bundles.get(name, NameEntry())
 
     def with_entry(self, name: str, entry: NameEntry) -> Ledger:
-        """Give a ledger with another entry of this name."""
+        """Give a ledger with another entry of a name.
+
+        Parameters
+        ----------
+        name : str
+            Name of the bundle.
+        entry : NameEntry
+            Its entry.
+
+        Returns
+        -------
+        ledger : Ledger
+            All else is the same.
+        """
         return replace(self, bundles={**self.bundles, name: entry})
 
 

@@ -151,8 +151,8 @@ class Decision(Struct, frozen=True, omit_defaults=True):
     thresholds: dict[str, Threshold] = {}
     unsure: tuple[float, float] | None = None
     direction: Literal["above", "below"] = "above"
-    quantity: str = ""
-    unit: str = ""
+    quantity: Annotated[str, Meta(max_length=64)] = ""
+    unit: Annotated[str, Meta(max_length=16)] = ""
     output_scale: float = 1.0
     output_offset: float = 0.0
     interval: float | None = None

@@ -186,8 +186,8 @@ class WorkerKeeper:
         self._since = now
 
     def _environment(self) -> dict[str, str]:
-        """Tell Numba where to keep compiled kernels, before anything imports it."""
-        environment = dict(os.environ)
+        """Keep libraries from starting threads, and tell Numba where to keep compiled kernels, before their import."""
+        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
         if self._cache_dir is not None and not os.access(Path(kernels.__file__).parent, os.W_OK):
             environment.setdefault("NUMBA_CACHE_DIR", str(self._cache_dir / __version__))
         return environment

@@ -9,6 +9,7 @@ import msgspec
 
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.outbox import Outbox, Stored
+from edge_runtime.errors import HostEnvironmentError
 
 #: Hands a message to the broker: topic, payload, retain. Gives a ticket, or None when it cannot take it now.
 Publish = Callable[[str, bytes, bool], int | None]
@@ -34,6 +35,11 @@ class Sender:
         Events per second at the most.
     in_flight : int
         Events that may be without the broker's acknowledgement.
+
+    Attributes
+    ----------
+    fault : str
+        Why the disk refuses; empty when it does not.
     """
 
     def __init__(self, outbox: Outbox, publish: Publish, *, clock: Clock, drain_per_s: float, in_flight: int) -> None:
@@ -50,6 +56,7 @@ class Sender:
         self._mark_at = 0.0
         self._connected_ms = 0
         self._pause_until = 0.0
+        self.fault = ""
 
     def connected(self) -> None:
         """Start again: what the broker did not acknowledge is sent once more, with the same event id."""
@@ -82,9 +89,20 @@ class Sender:
             How many events were handed over.
         """
         now = self._clock.monotonic()
-        self._mark(now)
         if now < self._pause_until:
             return 0
+        try:
+            self._mark(now)
+            count = self._hand_over(now)
+        except HostEnvironmentError as error:
+            self.fault = str(error)
+            self._pause_until = self._mark_at = now + _PAUSE_S
+            return 0
+        self.fault = ""
+        return count
+
+    def _hand_over(self, now: float) -> int:
+        """Publish what may go."""
         room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
         if room <= 0 or self._outbox.depth <= len(self._tickets) + len(self._acknowledged):
             return 0
@@ -100,7 +118,7 @@ class Sender:
 
     def due_in(self, now: float) -> float | None:
         """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
-        due = max(0.0, self._mark_at - now) if self._acknowledged else None
+        due = max(0.0, self._mark_at - now, self._pause_until - now) if self._acknowledged else None
         waiting = self._outbox.depth - len(self._tickets) - len(self._acknowledged)
         if waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
             refill = max(0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now)
@@ -108,9 +126,12 @@ class Sender:
         return due
 
     def finish(self) -> None:
-        """Write down at once what arrived."""
+        """Write down at once what arrived; where the disk refuses, it is only sent once more."""
         self._mark_at = 0.0
-        self._mark(self._clock.monotonic())
+        try:
+            self._mark(self._clock.monotonic())
+        except HostEnvironmentError as error:
+            self.fault = str(error)
 
     def _allow(self, now: float) -> float:
         """Refill the allowance and give it."""

@@ -14,6 +14,7 @@ import os
 import select
 import signal
 from collections import deque
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,7 +39,7 @@ from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
-from edge_runtime.errors import BrokerError
+from edge_runtime.errors import BrokerError, HostEnvironmentError, MessageError
 from edge_runtime.messages import OFFLINE, ONLINE, STOPPED, EventIds, PartVerdict, decode
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks, Subscription
@@ -179,10 +180,7 @@ class Supervisor:
 
     def _turn(self, wait_s: float) -> None:
         """One round of the loop."""
-        readable, _, _ = select.select([self._wake_fd, *self._dispatcher.keeper.filenos()], [], [], wait_s)
-        if self._wake_fd in readable:
-            with suppress(BlockingIOError):
-                os.eventfd_read(self._wake_fd)
+        self._wait([self._wake_fd, *self._dispatcher.keeper.filenos()], wait_s)
         while self._notes:
             self._take(self._notes.popleft())
         self._dispatcher.poll()
@@ -197,6 +195,15 @@ class Supervisor:
             self._front.flush()
         self._sender.pump()
         self._report(now)
+
+    def _wait(self, descriptors: list[int], wait_s: float) -> None:
+        """Wait until one of the descriptors has something, then clear the wake-up."""
+        poll = select.poll()
+        for descriptor in descriptors:
+            poll.register(descriptor, select.POLLIN)
+        poll.poll(wait_s * 1000)
+        with suppress(BlockingIOError):
+            os.eventfd_read(self._wake_fd)
 
     def _wait_s(self) -> float:
         """Time until something is due by itself."""
@@ -299,8 +306,7 @@ class Supervisor:
             metrics=self._metrics,
             stored=stored,
         )
-        verdicts = (decode(payload, PartVerdict) for payload in self._outbox.latest("verdict", _DECIDED_KEPT))
-        desk.remember_parts((verdict.pipeline, verdict.part) for verdict in verdicts)
+        desk.remember_parts(decided_parts(self._outbox.latest("verdict", _DECIDED_KEPT)))
         return desk
 
     def _make_dispatcher(self) -> Dispatcher:
@@ -408,7 +414,7 @@ class Supervisor:
         vitals = lifecycle.Vitals(
             connected=self._connected,
             worker_ready=self._dispatcher.keeper.ready,
-            fault=self._journal.fault,
+            fault=self._journal.fault or self._sender.fault,
             outbox_full=self._outbox.full,
             outbox_depth=self._outbox.depth,
             oldest_unsent_s=self._outbox.oldest_unsent_s(),
@@ -427,7 +433,7 @@ class Supervisor:
         self._front.say_health(health, lifecycle.figures(figures, self._clock.wall()))
         if now >= self._next_purge:
             self._next_purge = now + _PURGE_EVERY_S
-            self._outbox.purge()
+            self._purge()
 
     def _gauge(self, rss_mb: float, vitals: lifecycle.Vitals) -> None:
         self._metrics.memory.set(rss_mb * 1e6)
@@ -436,6 +442,13 @@ class Supervisor:
         self._metrics.outbox_age.set(vitals.oldest_unsent_s)
         for name, mailbox in self._intake.mailboxes.items():
             self._metrics.mailbox.labels(name).set(len(mailbox))
+
+    def _purge(self) -> None:
+        """Forget what is past its retention; a disk that refuses is told in health by the next commit."""
+        try:
+            self._outbox.purge()
+        except HostEnvironmentError as error:
+            self._complaints.say("sending", "outbox", "purge_failed", str(error))
 
     # The end ----------------------------------------------------------------------------------------------------
 
@@ -464,14 +477,20 @@ class Supervisor:
 
     def _turn_sending(self) -> None:
         """Only send and take what the broker says."""
-        select.select([self._wake_fd], [], [], 0.05)
-        with suppress(BlockingIOError):
-            os.eventfd_read(self._wake_fd)
+        self._wait([self._wake_fd], 0.05)
         while self._notes:
             note = self._notes.popleft()
             if isinstance(note, _Published | _Connected | _Disconnected):
                 self._take(note)
         self._sender.finish()
+
+
+def decided_parts(verdicts: Iterable[bytes]) -> Iterator[tuple[str, str]]:
+    """Give pipeline and part of stored verdicts; what cannot be read is left out, as a later release may write it."""
+    for payload in verdicts:
+        with suppress(MessageError):
+            verdict = decode(payload, PartVerdict)
+            yield verdict.pipeline, verdict.part
 
 
 def run_daemon(path: Path) -> None:

@@ -5,9 +5,12 @@ It knows no broker, no alarm and no clock of its own; it answers every input wit
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import time
+
+import msgspec
 
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.ring import RingView
@@ -52,8 +55,19 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
         started = time.perf_counter()
         outcomes = stream.process(task, ring.read(task.slot, task.n_bytes))
         busy_ms = (time.perf_counter() - started) * 1e3
-        channel.send(protocol.encode(protocol.Done(task.id, tuple(outcomes), busy_ms)))
+        _answer(channel, protocol.Done(task.id, tuple(outcomes), busy_ms))
     return 0
+
+
+def _answer(channel: socket.socket, done: protocol.Done) -> None:
+    """Send an answer; one that is larger than the kernel's buffer goes without window states, which begin anew then."""
+    try:
+        channel.send(protocol.encode(done))
+    except OSError as error:
+        if error.errno != errno.EMSGSIZE:
+            raise
+        lighter = tuple(msgspec.structs.replace(outcome, state=None) for outcome in done.outcomes)
+        channel.send(protocol.encode(msgspec.structs.replace(done, outcomes=lighter)))
 
 
 def _build(channel: socket.socket, orders: protocol.Load) -> Stream:

@@ -58,5 +58,16 @@ class ProbeAnswer(Struct, frozen=True, kw_only=True):
 
 
 def encode(message: Struct) -> bytes:
-    """Write a message as JSON."""
+    """Write a message as JSON.
+
+    Parameters
+    ----------
+    message : Struct
+        One of this module's.
+
+    Returns
+    -------
+    text : bytes
+        JSON.
+    """
     return msgspec.json.encode(message)

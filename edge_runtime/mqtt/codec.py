@@ -22,7 +22,7 @@ from edge_runtime.config import Camera, Sensor, SensorChannel
 from edge_runtime.errors import PayloadFormatError, PayloadSizeError
 from edge_runtime.mqtt import sensor_formats
 from edge_runtime.mqtt.image_header import ImageHeader, read_image_header
-from edge_runtime.mqtt.metadata import MAGIC, Metadata, read_envelope, read_user_properties
+from edge_runtime.mqtt.metadata import MAGIC, MAX_PART_CHARACTERS, Metadata, read_envelope, read_user_properties
 
 UserProperties = Iterable[tuple[str, str]]
 
@@ -266,7 +266,13 @@ def _unwrap(payload: bytes | memoryview, properties: UserProperties) -> tuple[Me
 def _part(camera: Camera, metadata: Metadata, topic: str) -> str | None:
     """Take the part from where the camera's declaration says."""
     if camera.part == "topic":
-        return part_of_topic(camera.topic, topic)
+        part = part_of_topic(camera.topic, topic)
+        if part is not None and (len(part) > MAX_PART_CHARACTERS or not part.isprintable()):
+            message = (
+                f"the part in the topic is longer than {MAX_PART_CHARACTERS} characters or holds a control character"
+            )
+            raise PayloadFormatError(message, reason="bad_metadata")
+        return part
     return metadata.part if camera.part == "metadata" else None
 
 
