@@ -180,6 +180,11 @@ def test_very_many_wildcards_are_refused_before_they_are_compared() -> None:
     assert "300 topics hold wildcards" in "".join(problems(MINIMAL + SENSOR.replace(b'"in/m1"', topics)))
 
 
+def test_as_many_wildcards_as_allowed_are_compared() -> None:
+    topics = ", ".join(f'"a{index}/+"' for index in range(256)).encode()
+    assert "hold wildcards" not in "".join(problems(MINIMAL + SENSOR.replace(b'"in/m1"', topics)))
+
+
 def test_absent_file_is_an_environment_error(tmp_path: Path) -> None:
     with pytest.raises(HostEnvironmentError, match=r"gone\.toml: the configuration cannot be read"):
         load_config(tmp_path / "gone.toml")

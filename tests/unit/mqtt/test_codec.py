@@ -317,6 +317,68 @@ def test_metadata_that_is_wrong_is_refused(properties: dict[str, str], expected:
     assert reason_of(struct.pack("<f", 1), sensor("f32"), **properties) == expected
 
 
+@pytest.mark.parametrize(
+    "properties",
+    [
+        {"ts_ms": "0"},
+        {"ts_ms": str(2**53)},
+        {"seq": "0"},
+        {"rate_hz": "0"},
+        {"rate_hz": "1e-6"},
+        {"rate_hz": "1e6"},
+        {"scale": "1e30"},
+        {"scale": ".5"},
+        {"part": "x" * 128},
+        {"colour": "x" * 512},
+    ],
+)
+def test_metadata_at_its_limits_is_taken(properties: dict[str, str]) -> None:
+    assert block(struct.pack("<f", 1), sensor("f32"), **properties).values.size == 1
+
+
+@pytest.mark.parametrize(
+    ("properties", "expected"),
+    [
+        ({"ts_ms": str(2**53 + 1)}, "bad_metadata"),
+        ({"rate_hz": "9e-7"}, "bad_metadata"),
+        ({"rate_hz": "1000001"}, "bad_metadata"),
+        ({"scale": "1.1e30"}, "bad_metadata"),
+        ({"part": "x" * 129}, "bad_metadata"),
+        ({"colour": "x" * 513}, "metadata_too_large"),
+    ],
+)
+def test_metadata_just_beyond_its_limits_is_refused(properties: dict[str, str], expected: str) -> None:
+    assert reason_of(struct.pack("<f", 1), sensor("f32"), **properties) == expected
+
+
+def test_times_of_a_json_message_are_taken_to_their_limits() -> None:
+    assert block(b'{"value": 1, "timestamp_ms": 0}', sensor("json")).timestamps_s.tolist() == [0.0]
+    assert block(b'{"value": 1, "timestamp_ms": %d}' % 2**53, sensor("json")).from_source
+    assert reason_of(b'{"value": 1, "timestamp_ms": %d}' % (2**53 + 1), sensor("json")) == "bad_metadata"
+
+
+def test_samples_are_taken_to_their_limit() -> None:
+    assert len(block(bytes(40), sensor("f32", max_samples=10)).values) == 10
+
+
+def test_payload_is_taken_to_its_limit() -> None:
+    assert block(b"1" * 10, sensor("number", max_payload_bytes=10)).values.size == 1
+
+
+def test_frame_is_taken_to_its_limits() -> None:
+    data = picture()
+    arrival = Arrival("in/cam1", ARRIVED_AT)
+    assert decode_frame(data, JPEG, arrival, max_bytes=len(data), max_px=32 * 24).header.width == 32
+    with pytest.raises(PayloadSizeError):
+        decode_frame(data, JPEG, arrival, max_bytes=len(data), max_px=32 * 24 - 1)
+    with pytest.raises(PayloadSizeError):
+        decode_frame(data, JPEG, arrival, max_bytes=len(data) - 1, max_px=32 * 24)
+
+
+def test_source_s_time_of_zero_is_a_time() -> None:
+    assert (frame(picture(), JPEG, ts_ms="0").captured_at, frame(picture(), JPEG, ts_ms="0").from_source) == (0.0, True)
+
+
 def test_very_many_user_properties_are_refused() -> None:
     arrival = Arrival("in/m1", ARRIVED_AT, (("x", "y"),) * 65)
     with pytest.raises(PayloadSizeError, match="too many"):

@@ -74,7 +74,7 @@ def test_fleet_s_bundles_are_beside_the_gateways() -> None:
     assert TOPICS.fleet_bundle("ab") == "plant/edge/fleet/bundle/ab"
 
 
-@pytest.mark.parametrize("wanted", ["a", "a/b", "+", "#", "a/+/b", "a/#", "/", "+/+/#", "/a"])
+@pytest.mark.parametrize("wanted", ["a", "a/b", "+", "#", "a/+/b", "a/#", "/", "+/+/#", "/a", "x" * 65_535])
 def test_legal_filter_has_no_fault(wanted: str) -> None:
     assert filter_fault(wanted) is None
 
