@@ -60,8 +60,8 @@ class Dispatcher:
         Count and log.
     clock : Clock
         Both clocks.
-    on_outcome, on_status : callable
-        Listeners.
+    on_outcome, on_status, on_incident : callable
+        Listeners; the last is told what a person should see in health.
     """
 
     def __init__(  # noqa: PLR0913 - the place where the parts of an input's way meet
@@ -79,6 +79,7 @@ class Dispatcher:
         clock: Clock,
         on_outcome: Listener,
         on_status: StatusListener,
+        on_incident: Callable[[str], None],
     ) -> None:
         self._config = config
         self._models = dict(models)
@@ -92,6 +93,7 @@ class Dispatcher:
         self._clock = clock
         self._on_outcome = on_outcome
         self._on_status = on_status
+        self._on_incident = on_incident
         self._rotation = Rotation(mailboxes.values())
         self._cameras = {camera.id for camera in config.cameras}
         self._columns = {sensor.id: [channel.name for channel in sensor.channels] for sensor in config.sensors}
@@ -263,6 +265,7 @@ class Dispatcher:
             if item.tries >= _TRIES:
                 del self._with_worker[lost.in_hand]
                 path = self._set_aside.keep(item)
+                self._on_incident(f"input_set_aside:{item.source}")
                 self.give_up(item, "set_aside", f"workers died of it ({lost.reason}); kept as {path}")
         back = [self._with_worker[number][0] for number in (lost.in_hand, *lost.waiting) if number in self._with_worker]
         for item in reversed(back):

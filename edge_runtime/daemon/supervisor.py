@@ -35,12 +35,13 @@ from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import load_models, record_answers, trusted_pems
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
+from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
-from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
+from edge_runtime.daemon.telling import Gateway, Occasion
 from edge_runtime.errors import BrokerError, HostEnvironmentError, MessageError
-from edge_runtime.messages import OFFLINE, ONLINE, STOPPED, EventIds, PartVerdict, decode
+from edge_runtime.messages import OFFLINE, STOPPED, EventIds, PartVerdict, decode
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks, Subscription
 from edge_runtime.mqtt.session import Session
@@ -48,8 +49,6 @@ from edge_runtime.mqtt.topics import Topics
 
 _log = logging.getLogger(__name__)
 
-_HEALTH_EVERY_S = 10.0
-_PURGE_EVERY_S = 60.0
 _CHECKPOINT_S = 0.2
 _LONGEST_WAIT_S = 0.25
 _STOP_S = 4.0
@@ -129,6 +128,7 @@ class Supervisor:
             checkpoint_s=_CHECKPOINT_S,
             max_tokens=max(1, config.broker.receive_maximum // 2),
         )
+        self._health = lifecycle.HealthReporter(self._gateway.boot_id, self._state.folder, self._clock)
         self._desk = self._make_desk()
         self._status = lifecycle.StatusBoard(self._front.say_status, self._clock)
         self._dispatcher = self._make_dispatcher()
@@ -143,7 +143,7 @@ class Supervisor:
             {"alert/ack": acknowledging(self._desk.acknowledge), "events/resend": resending(self._outbox.resend)},
             self._clock,
         )
-        self._health = lifecycle.HealthReporter(self._gateway.boot_id, self._state.folder, self._clock)
+        self._reporter = self._make_reporter()
         self._http = self._make_http()
         for name in self._models:
             self._status.set(name, "degraded", "the worker is starting", self._models[name].facts)
@@ -151,11 +151,6 @@ class Supervisor:
             _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
             self._status.set(name, "failed", reason)
         self._connected = False
-        self._next_health = self._clock.monotonic() + _HEALTH_EVERY_S
-        self._told: tuple[bool, bool, tuple[str, ...]] = (False, False, ())
-        self._next_purge = self._clock.monotonic() + _PURGE_EVERY_S
-        self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
-        self._sampled: dict[str, int] = {}
         self._ready = False
         self._paused = False
 
@@ -194,7 +189,8 @@ class Supervisor:
         if self._connected:
             self._front.flush()
         self._sender.pump()
-        self._report(now)
+        self._ready = self._connected and self._dispatcher.keeper.ready
+        self._reporter.report(now, connected=self._connected)
 
     def _wait(self, descriptors: list[int], wait_s: float) -> None:
         """Wait until one of the descriptors has something, then clear the wake-up."""
@@ -210,7 +206,7 @@ class Supervisor:
         now = self._clock.monotonic()
         deadline = self._desk.next_deadline()
         due = [
-            self._next_health - now,
+            self._reporter.due_in(now),
             self._journal.due_in(now),
             self._sender.due_in(now) if self._connected else None,
             None if deadline is None else deadline - now,
@@ -323,11 +319,27 @@ class Supervisor:
             clock=self._clock,
             on_outcome=self._show,
             on_status=self._pipeline_changed,
+            on_incident=self._health.remember,
         )
         windows = {key.removeprefix(WINDOW): value for key, value in self._outbox.load_state(WINDOW).items()}
         dispatcher.restore_windows(listening((sensor.id for sensor in self._config.sensors), windows))
         dispatcher.on_built = self._built
         return dispatcher
+
+    def _make_reporter(self) -> Reporter:
+        parts = Parts(
+            self._front,
+            self._intake,
+            self._desk,
+            self._dispatcher,
+            self._journal,
+            self._sender,
+            self._outbox,
+            self._status,
+            self._metrics,
+            self._complaints,
+        )
+        return Reporter(self._config, self._gateway, parts, self._models, self._health, self._clock)
 
     def _make_http(self) -> HttpServer | None:
         settings = self._config.http
@@ -348,49 +360,27 @@ class Supervisor:
         self._connected = True
         self._sender.connected()
         self._front.begin()
-        self._front.say_available(ONLINE)
-        now = self._clock.wall()
-        born = lifecycle.birth(
-            self._config.gateway.id,
-            self._gateway,
-            self._dispatcher.facts,
-            [pipeline.id for pipeline in self._config.pipelines],
-            now,
-        )
-        self._front.say_birth(born)
-        self._status.publish_all()
-        self._desk.changed = True
-        self._next_health = 0.0
-        for name, model in self._models.items():
-            self._publish_installed(name, model.bundle.manifest.release)
+        self._reporter.greet()
         _log.info("event=online boot_id=%s", self._gateway.boot_id)
-
-    def _publish_installed(self, pipeline: str, release: int) -> None:
-        facts = self._dispatcher.facts[pipeline]
-        self._front.say_installed(lifecycle.installed(facts, release, self._clock.wall()))
 
     def _built(self, pipeline: str, built: protocol.Built) -> None:
         """Note the engine of a pipeline, and record its golden answers where nobody did."""
         model = self._models[pipeline]
         if built.answers is not None:
-            record_answers(self._store, model.bundle, built.answers)
+            try:
+                record_answers(self._store, model.bundle, built.answers)
+            except HostEnvironmentError as error:
+                self._complaints.say("processing", pipeline, "answers_not_recorded", str(error))
         if self._connected:
-            self._publish_installed(pipeline, model.bundle.manifest.release)
+            self._reporter.say_installed(pipeline)
 
     def _pipeline_changed(self, name: str, status: str, reason: str) -> None:
         self._status.set(name, status, reason, self._dispatcher.facts.get(name))
 
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
         """Publish one result in so many, for dashboards."""
-        pipeline = outcome.pipeline
-        every = self._every.get(pipeline, 0)
-        if not outcome.findings or not every or not self._connected:
-            return
-        self._sampled[pipeline] = self._sampled.get(pipeline, 0) + 1
-        if self._sampled[pipeline] % every:
-            return
-        digest = payload.sha256() if isinstance(payload, FramePayload) else None
-        self._front.say_result(tell_result(outcome, occasion, now_s=self._clock.wall(), input_sha256=digest))
+        if self._connected:
+            self._reporter.show(outcome, occasion, payload)
 
     def _obey(self, message: Incoming) -> None:
         """Carry out a command and answer it."""
@@ -399,56 +389,6 @@ class Supervisor:
         self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
         self._front.answer(message, reply)
         self._journal.finish(message.token, now=self._clock.monotonic())
-
-    def _report(self, now: float) -> None:
-        """Publish what is due: summary, health, figures."""
-        self._ready = self._connected and self._dispatcher.keeper.ready
-        if self._desk.changed and self._connected:
-            self._desk.changed = False
-            self._front.say_summary(self._desk.summary())
-        condition = (self._connected, self._dispatcher.keeper.ready, self._status.failed())
-        if now < self._next_health and condition == self._told:
-            return
-        self._told = condition
-        self._next_health = now + _HEALTH_EVERY_S
-        vitals = lifecycle.Vitals(
-            connected=self._connected,
-            worker_ready=self._dispatcher.keeper.ready,
-            fault=self._journal.fault or self._sender.fault,
-            outbox_full=self._outbox.full,
-            outbox_depth=self._outbox.depth,
-            oldest_unsent_s=self._outbox.oldest_unsent_s(),
-            failed=self._status.failed(),
-            pids=self._dispatcher.keeper.pids,
-            last_alert_seq=self._journal.last_seq("alert"),
-            last_verdict_seq=self._journal.last_seq("verdict"),
-        )
-        health = self._health.report(vitals)
-        self._gauge(health.rss_mb, vitals)
-        figures = {
-            "outbox_depth": (float(vitals.outbox_depth), ""),
-            "memory": (health.rss_mb, "MB"),
-            "worker_replacements": (float(self._dispatcher.keeper.n_replaced), ""),
-        }
-        self._front.say_health(health, lifecycle.figures(figures, self._clock.wall()))
-        if now >= self._next_purge:
-            self._next_purge = now + _PURGE_EVERY_S
-            self._purge()
-
-    def _gauge(self, rss_mb: float, vitals: lifecycle.Vitals) -> None:
-        self._metrics.memory.set(rss_mb * 1e6)
-        self._metrics.connected.set(vitals.connected)
-        self._metrics.outbox_depth.set(vitals.outbox_depth)
-        self._metrics.outbox_age.set(vitals.oldest_unsent_s)
-        for name, mailbox in self._intake.mailboxes.items():
-            self._metrics.mailbox.labels(name).set(len(mailbox))
-
-    def _purge(self) -> None:
-        """Forget what is past its retention; a disk that refuses is told in health by the next commit."""
-        try:
-            self._outbox.purge()
-        except HostEnvironmentError as error:
-            self._complaints.say("sending", "outbox", "purge_failed", str(error))
 
     # The end ----------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,188 @@
+"""What is due to be told about the gateway: summary, health, figures, results, and all of it after a reconnection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from edge_runtime.config import Config
+from edge_runtime.daemon import lifecycle, protocol
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.complaints import Complaints
+from edge_runtime.daemon.desk import Desk
+from edge_runtime.daemon.dispatch import Dispatcher
+from edge_runtime.daemon.front import Front
+from edge_runtime.daemon.intake import Intake
+from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.metrics import Metrics
+from edge_runtime.daemon.models import PipelineModel
+from edge_runtime.daemon.outbox import Outbox
+from edge_runtime.daemon.sender import Sender
+from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
+from edge_runtime.errors import HostEnvironmentError
+from edge_runtime.messages import ONLINE
+from edge_runtime.mqtt.codec import FramePayload, SensorBlock
+
+_HEALTH_EVERY_S = 10.0
+_PURGE_EVERY_S = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The parts of the daemon that are reported on."""
+
+    front: Front
+    intake: Intake
+    desk: Desk
+    dispatcher: Dispatcher
+    journal: Journal[object]
+    sender: Sender
+    outbox: Outbox
+    status: lifecycle.StatusBoard
+    metrics: Metrics
+    complaints: Complaints
+
+
+class Reporter:
+    """Publishes state when it changes, and health every ten seconds.
+
+    Parameters
+    ----------
+    config : Config
+        Names, and how often results are shown.
+    gateway : Gateway
+        The present run.
+    parts : Parts
+        What is reported on.
+    models : mapping of str to PipelineModel
+        By pipeline.
+    health : HealthReporter
+        Puts the report together.
+    clock : Clock
+        Both clocks.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        gateway: Gateway,
+        parts: Parts,
+        models: Mapping[str, PipelineModel],
+        health: lifecycle.HealthReporter,
+        clock: Clock,
+    ) -> None:
+        self._config = config
+        self._gateway = gateway
+        self._parts = parts
+        self._models = models
+        self._health = health
+        self._clock = clock
+        self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
+        self._sampled: dict[str, int] = {}
+        self._told: tuple[bool, bool, tuple[str, ...]] = (False, False, ())
+        self._next_health = clock.monotonic() + _HEALTH_EVERY_S
+        self._next_purge = clock.monotonic() + _PURGE_EVERY_S
+
+    def due_in(self, now: float) -> float:
+        """Seconds until ``report`` has something to do by itself."""
+        return max(0.0, self._next_health - now)
+
+    def greet(self) -> None:
+        """Say everything that is retained: the broker may have forgotten it."""
+        parts, wall = self._parts, self._clock.wall()
+        parts.front.say_available(ONLINE)
+        names = [pipeline.id for pipeline in self._config.pipelines]
+        born = lifecycle.birth(self._config.gateway.id, self._gateway, parts.dispatcher.facts, names, wall)
+        parts.front.say_birth(born)
+        parts.status.publish_all()
+        for name in self._models:
+            self.say_installed(name)
+        parts.desk.changed = True
+        self._next_health = 0.0
+
+    def say_installed(self, pipeline: str) -> None:
+        """Say which model a pipeline runs."""
+        facts = self._parts.dispatcher.facts[pipeline]
+        release = self._models[pipeline].bundle.manifest.release
+        self._parts.front.say_installed(lifecycle.installed(facts, release, self._clock.wall()))
+
+    def show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
+        """Publish one result in so many, for dashboards."""
+        pipeline = outcome.pipeline
+        every = self._every.get(pipeline, 0)
+        if not outcome.findings or not every:
+            return
+        self._sampled[pipeline] = self._sampled.get(pipeline, 0) + 1
+        if self._sampled[pipeline] % every:
+            return
+        digest = payload.sha256() if isinstance(payload, FramePayload) else None
+        result = tell_result(outcome, occasion, now_s=self._clock.wall(), input_sha256=digest)
+        self._parts.front.say_result(result)
+
+    def report(self, now: float, *, connected: bool) -> None:
+        """Publish what is due.
+
+        Parameters
+        ----------
+        now : float, s
+            Monotonic.
+        connected : bool
+            Whether the broker is there.
+        """
+        parts = self._parts
+        if parts.desk.changed and connected:
+            parts.desk.changed = False
+            parts.front.say_summary(parts.desk.summary())
+        condition = (connected, parts.dispatcher.keeper.ready, parts.status.failed())
+        if now < self._next_health and condition == self._told:
+            return
+        self._told = condition
+        self._next_health = now + _HEALTH_EVERY_S
+        self._say_health(self._vitals(connected=connected))
+        if now >= self._next_purge:
+            self._next_purge = now + _PURGE_EVERY_S
+            self._purge()
+
+    def _vitals(self, *, connected: bool) -> lifecycle.Vitals:
+        parts = self._parts
+        fault, oldest = parts.journal.fault or parts.sender.fault, 0.0
+        try:
+            oldest = parts.outbox.oldest_unsent_s()
+        except HostEnvironmentError as error:
+            fault = str(error)
+        return lifecycle.Vitals(
+            connected=connected,
+            worker_ready=parts.dispatcher.keeper.ready,
+            fault=fault,
+            outbox_full=parts.outbox.full,
+            outbox_depth=parts.outbox.depth,
+            oldest_unsent_s=oldest,
+            failed=parts.status.failed(),
+            pids=parts.dispatcher.keeper.pids,
+            last_alert_seq=parts.journal.last_seq("alert"),
+            last_verdict_seq=parts.journal.last_seq("verdict"),
+        )
+
+    def _say_health(self, vitals: lifecycle.Vitals) -> None:
+        """Publish health and figures, and set the gauges to the same."""
+        parts, metrics = self._parts, self._parts.metrics
+        health = self._health.report(vitals)
+        metrics.memory.set(health.rss_mb * 1e6)
+        metrics.connected.set(vitals.connected)
+        metrics.outbox_depth.set(vitals.outbox_depth)
+        metrics.outbox_age.set(vitals.oldest_unsent_s)
+        for name, mailbox in parts.intake.mailboxes.items():
+            metrics.mailbox.labels(name).set(len(mailbox))
+        figures = {
+            "outbox_depth": (float(vitals.outbox_depth), ""),
+            "memory": (health.rss_mb, "MB"),
+            "worker_replacements": (float(parts.dispatcher.keeper.n_replaced), ""),
+        }
+        parts.front.say_health(health, lifecycle.figures(figures, self._clock.wall()))
+
+    def _purge(self) -> None:
+        """Forget what is past its retention; a disk that refuses is told in health by the next commit."""
+        try:
+            self._parts.outbox.purge()
+        except HostEnvironmentError as error:
+            self._parts.complaints.say("sending", "outbox", "purge_failed", str(error))
