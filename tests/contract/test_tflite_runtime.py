@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -28,7 +30,7 @@ def _run(command: Sequence[str | Path], timeout_s: float, cwd: Path) -> subproce
     )
 
 
-def _leave_out(reason: str) -> None:
+def _leave_out(reason: str) -> NoReturn:
     message = f"tflite-runtime's own environment cannot be built, so its contract is not tested: {reason}"
     if os.environ.get("CI") == "true":
         pytest.fail(message)
@@ -41,22 +43,32 @@ def interpreter(project: Path) -> Path:
     if sys.version_info >= (3, 12):
         pytest.skip("tflite-runtime has no wheel for Python 3.12 or newer; its extra says the same")
     folder = project / "build" / "venv-tflite-runtime"
-    python = folder / "bin" / "python"
+    folder.parent.mkdir(exist_ok=True)
+    with (folder.parent / "venv-tflite-runtime.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # test processes run side by side
+        _build(folder, project)
+    return folder / "bin" / "python"
+
+
+def _build(folder: Path, project: Path) -> None:
+    """Make the environment unless it is there, whole, with these packages."""
     complete = folder / "complete"
     wanted = " ".join(PACKAGES)
     if complete.is_file() and complete.read_text(encoding="ascii") == wanted:
-        return python
+        return
+    python = folder / "bin" / "python"
     steps: list[list[str | Path]] = [
         [sys.executable, "-m", "venv", "--clear", folder],
         [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check", *PACKAGES],
     ]
-    folder.parent.mkdir(exist_ok=True)
     for step in steps:
-        done = _run(step, BUILD_S, project)
+        try:
+            done = _run(step, BUILD_S, project)
+        except subprocess.TimeoutExpired:
+            _leave_out(f"no end within {BUILD_S} s")
         if done.returncode != 0:
             _leave_out((done.stderr.strip() or done.stdout.strip())[-400:])
     complete.write_text(wanted, encoding="ascii")
-    return python
 
 
 @pytest.mark.slow

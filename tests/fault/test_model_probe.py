@@ -46,13 +46,14 @@ def test_sound_model_is_measured() -> None:
 
 
 def test_model_that_never_ends_is_killed() -> None:
-    with pytest.raises(InvocationError, match=r"while the model ran \(run\): no end within 1\.5 s"):
-        probe_model(model("endless_loop.onnx"), "onnx", limits=ProbeLimits(wall_s=1.5))
+    # On a busy machine the time may be over before the child has come to the model.
+    with pytest.raises((InvocationError, ModelLoadError), match="no end within 3 s"):
+        probe_model(model("endless_loop.onnx"), "onnx", limits=ProbeLimits(wall_s=3))
 
 
 def test_model_that_never_ends_is_stopped_by_its_cpu_time() -> None:
-    with pytest.raises(InvocationError, match="more than 1 s of CPU time"):
-        probe_model(model("endless_loop.onnx"), "onnx", limits=ProbeLimits(wall_s=30, cpu_s=1))
+    with pytest.raises(InvocationError, match=r"while the model ran \(run\): more than 2 s of CPU time"):
+        probe_model(model("endless_loop.onnx"), "onnx", limits=ProbeLimits(wall_s=100, cpu_s=2))
 
 
 def test_model_that_wants_too_much_memory_is_refused() -> None:
