@@ -52,7 +52,8 @@ test-long: $(VENV)/.all system
 
 ## make bench      every measurement, as ratios against named peers, to bench/results/
 bench: $(VENV)/.all
-	@for script in bench/[a-z]*.py; do case $$script in bench/harness.py) ;; *) echo "== $$script"; $(BIN)/python $$script || exit $$?;; esac; done
+	@set -e; for file in bench/[a-z]*.py; do name=$$(basename $$file .py); \
+		case $$name in harness) ;; *) echo "== $$name"; $(BIN)/python -m bench.$$name;; esac; done
 
 ## make models     train and quantize the released bundles again
 models: $(VENV)/.all
