@@ -90,13 +90,12 @@ class AssetScore:
     to_alert_s: tuple[float, ...]
 
 
-def score_assets(
-    lives: Iterable[AssetTruth], raised: Mapping[str, Sequence[int]], *, end_ms: int, grace_ms: int = 4000
-) -> AssetScore:
+def score_assets(lives: Iterable[AssetTruth], raised: Mapping[str, Sequence[int]], *, end_ms: int) -> AssetScore:
     """Compare raised alarms with the lives of machines.
 
     A life that fails is found when an alarm is raised between the moment from which it is right and the failure (plus
-    a second for what is under way). Any other alarm during a life accuses it falsely.
+    a second for what is under way), and missed when it fails without one. Any other alarm during a life accuses it
+    falsely. A life that is cut off by the end of the observation while it could still be found says nothing.
 
     Parameters
     ----------
@@ -106,8 +105,6 @@ def score_assets(
         By asset, when alarms were raised, epoch milliseconds of the machine's clock.
     end_ms : int
         End of the observation.
-    grace_ms : int
-        A life in which an alarm was right for less than this before the end says nothing and is left out.
 
     Returns
     -------
@@ -127,7 +124,7 @@ def score_assets(
         early = len(alarms) > len(good)
         if good:
             to_alert.append((good[0] - right_from) / 1000)
-        elif min(life.ends_ms, end_ms) - right_from < grace_ms:
+        elif life.ends_ms > end_ms:
             total += Score(0, int(early), 0, 0)
             continue
         total += Score(int(bool(good)), int(early), int(not good), 0)
