@@ -37,7 +37,7 @@ def test_emit_writes_the_directory_and_tells_its_sizes(
 ) -> None:
     assert _run("emit", str(model), "--out", str(tmp_path / "c"), "--json") == 0
     told = json.loads(capsys.readouterr().out)
-    assert (told["name"], told["arena_bytes"]) == ("pump", 32)
+    assert (told["name"], told["arena_bytes"]) == ("pump", 16)
     assert (tmp_path / "c" / "model.c").is_file()
     assert (tmp_path / "c" / "CMakeLists.txt").is_file()
 

@@ -38,6 +38,15 @@ def _branches() -> bytes:
     return model_of(graph, (source,), (target,))
 
 
+def _convolution() -> bytes:
+    graph = maker()
+    source, target = graph.tensor((1, 4, 4, 4), "int8", CODE), graph.tensor((1, 4, 4, 2), "int8", CODE)
+    weights = graph.constant(np.ones((2, 3, 3, 4), np.int8), Quantization((0.01,), (0,), 0))
+    options = {"padding": 0, "stride_w": 1, "stride_h": 1, "activation": 0, "dilation_w": 1, "dilation_h": 1}
+    graph.operator("CONV_2D", [source, weights, -1], [target], options)
+    return model_of(graph, (source,), (target,))
+
+
 def test_chain_needs_two_neighbours_at_a_time() -> None:
     _, plan = _planned(chain_model(6))
     assert (plan.arena_bytes, plan.lower_bound) == (16, 16)
@@ -56,10 +65,12 @@ def test_elementwise_operator_works_in_place() -> None:
     assert plan.offset_of[target] in {plan.offset_of[buffer] for buffer in add.reads}
 
 
-def test_smlad_targets_get_scratch() -> None:
-    _, portable = _planned(chain_model(1), "rv32")
-    _, smlad = _planned(chain_model(1), "cortex-m4")
-    assert smlad.arena_bytes > portable.arena_bytes
+def test_smlad_targets_get_more_scratch_for_convolutions() -> None:
+    scratch = {}
+    for target in ("rv32", "cortex-m4"):
+        program, _ = _planned(_convolution(), target)
+        scratch[target] = program.steps[0].scratch_bytes
+    assert scratch == {"rv32": 36, "cortex-m4": 288}
 
 
 def test_plan_is_the_same_every_time() -> None:

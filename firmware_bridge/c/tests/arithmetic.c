@@ -1,0 +1,53 @@
+/* Holds edge_arithmetic.h to the definitions it shortens, written out as gemmlowp writes them. Exit code 0: equal. */
+#include <stdint.h>
+#include <stdio.h>
+
+#include "edge_arithmetic.h"
+
+static int32_t literal_doubling_high(int32_t a, int32_t b) {
+  const int64_t product = (int64_t)a * (int64_t)b;
+  const int64_t nudge = product >= 0 ? (int64_t)1 << 30 : 1 - ((int64_t)1 << 30);
+  return (int32_t)((product + nudge) / ((int64_t)1 << 31));
+}
+
+static int32_t literal_divide(int32_t value, int32_t exponent) {
+  const double exact = (double)value / (double)((int64_t)1 << exponent);
+  const double away = exact < 0 ? exact - 0.5 : exact + 0.5;
+  return (int32_t)away;
+}
+
+static uint32_t next(uint32_t *state) {
+  *state = *state * 1664525u + 1013904223u;
+  return *state;
+}
+
+static int check(int32_t value, int32_t multiplier, int32_t shift) {
+  const int32_t high = literal_doubling_high(value, multiplier);
+  if (edge_doubling_high(value, multiplier) != high) { return 1; }
+  if (edge_divide_by_power(value, -shift) != literal_divide(value, -shift)) { return 2; }
+  if (edge_multiply(value, multiplier, shift) != literal_divide(high, -shift)) { return 3; }
+  const int in_range = value > -(1 << 30) && value < (1 << 30) && shift < 0;
+  if (in_range && edge_multiply_fast(value, multiplier, shift, 1 + 2 * 7) != literal_divide(high, -shift) + 7) {
+    return 4;
+  }
+  return 0;
+}
+
+int main(void) {
+  static const int32_t corners[] = {0,          1,          -1,         2,           -2,          127,        -128,
+                                    1 << 29,    -(1 << 29), (1 << 30) - 1, -(1 << 30) + 1, INT32_MAX, INT32_MIN + 1};
+  const int32_t n_corners = (int32_t)(sizeof(corners) / sizeof(corners[0]));
+  uint32_t state = 1;
+  if ((-1 >> 1) != -1) { return 9; } /* right shifts of negative integers must be arithmetic */
+  for (int32_t i = 0; i < 2000000; ++i) {
+    const int32_t value = i < n_corners ? corners[i] : (int32_t)next(&state) >> (next(&state) >> 27);
+    const int32_t multiplier = (int32_t)((next(&state) >> 2) | 0x40000000u);
+    const int32_t shift = -(int32_t)(next(&state) >> 27);
+    const int problem = check(value, multiplier & INT32_MAX, shift);
+    if (problem != 0) {
+      printf("case %d: value %d multiplier %d shift %d\n", problem, (int)value, (int)multiplier, (int)shift);
+      return problem;
+    }
+  }
+  return 0;
+}
