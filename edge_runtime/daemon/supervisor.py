@@ -29,6 +29,7 @@ from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
 from edge_runtime.daemon.front import Front, availability
 from edge_runtime.daemon.http import HttpServer
+from edge_runtime.daemon.inlet import Inlet
 from edge_runtime.daemon.intake import GivenUp, Intake, Notice, PartSeen
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
@@ -43,7 +44,7 @@ from edge_runtime.daemon.telling import Gateway, Occasion
 from edge_runtime.errors import BrokerError, HostEnvironmentError, MessageError
 from edge_runtime.messages import OFFLINE, STOPPED, EventIds, PartVerdict, decode
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
-from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks, Subscription
+from edge_runtime.mqtt.interface import AckToken, Incoming, Outgoing, SessionCallbacks
 from edge_runtime.mqtt.session import Session
 from edge_runtime.mqtt.topics import Topics
 
@@ -54,6 +55,13 @@ _LONGEST_WAIT_S = 0.25
 _STOP_S = 4.0
 _GOODBYE_S = 1.0
 _DECIDED_KEPT = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class _OrderToken:
+    """Releases the acknowledgement of a command."""
+
+    token: AckToken | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +130,9 @@ class Supervisor:
         self._intake = Intake(
             config, metrics=self._metrics, complaints=self._complaints, clock=self._clock, notify=self._note
         )
+        self._inlet = Inlet(
+            config.broker, self._intake, notify=self._note, metrics=self._metrics, complaints=self._complaints
+        )
         self._journal: Journal[object] = Journal(
             self._outbox,
             self._acknowledge,
@@ -152,7 +163,6 @@ class Supervisor:
             self._status.set(name, "failed", reason)
         self._connected = False
         self._ready = False
-        self._paused = False
 
     # The loop ---------------------------------------------------------------------------------------------------
 
@@ -160,8 +170,9 @@ class Supervisor:
         """Work until ``stop`` is called, then leave everything in order."""
         if self._http is not None:
             self._http.start()
-        self._session.subscribe([Subscription(*each) for each in self._intake.subscriptions()] + [self._front.commands])
+        self._session.subscribe([self._front.commands])
         self._session.start()
+        self._inlet.start()
         try:
             while not self._stopping:
                 self._turn(self._wait_s())
@@ -180,16 +191,15 @@ class Supervisor:
             self._take(self._notes.popleft())
         self._dispatcher.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
-        stuck = bool(self._journal.fault) or self._outbox.full
-        if not stuck:
+        if not self._journal.fault and not self._outbox.full:
             self._dispatcher.feed()
-        self._hold_or_resume(stuck=stuck)
+        self._inlet.hold_or_resume()
         now = self._clock.monotonic()
         self._journal.flush(now)
         if self._connected:
             self._front.flush()
         self._sender.pump()
-        self._ready = self._connected and self._dispatcher.keeper.ready
+        self._ready = self._connected and self._inlet.connected and self._dispatcher.keeper.ready
         self._reporter.report(now, connected=self._connected)
 
     def _wait(self, descriptors: list[int], wait_s: float) -> None:
@@ -236,46 +246,22 @@ class Supervisor:
         else:
             self._obey(note)
 
-    def _hold_or_resume(self, *, stuck: bool) -> None:
-        """Read from the broker only while every mailbox that may not drop has room.
-
-        While nothing can be committed, reading goes on: the acknowledgements that empty the outbox come the same way,
-        and of inputs no more come than may be unacknowledged.
-        """
-        wanted = self._connected and not stuck and self._intake.wants_pause()
-        if wanted != self._paused:
-            self._paused = wanted
-            if wanted:
-                self._session.pause()
-            else:
-                self._session.resume()
-
     # The network thread's side ----------------------------------------------------------------------------------
 
-    def _note(self, note: _Note) -> None:
-        """Hand a word to the main loop; called from the network thread."""
-        self._notes.append(note)
+    def _note(self, note: _Note | None) -> None:
+        """Hand a word to the main loop, or only wake it; called from network threads."""
+        if note is not None:
+            self._notes.append(note)
         os.eventfd_write(self._wake_fd, 1)
 
     def _receive(self, message: Incoming) -> None:
-        """Sort a message; called from the network thread. What comes during the goodbye the broker delivers again."""
-        if self._stopping:
-            return
-        if self._front.command_name(message.topic) is not None:
+        """Take a command; called from the network thread. What comes during the goodbye the broker delivers again."""
+        if not self._stopping:
             self._note(message)
-            return
-        if not self._intake.take(message):
-            self._note(GivenUp("unknown", "unknown_topic", message.token, None, self._clock.wall()))
-            return
-        if self._intake.wants_pause():
-            self._session.pause()
-            self._paused = True
-        os.eventfd_write(self._wake_fd, 1)
 
     def _dropped(self, topic: str, reason: str) -> None:
-        """Count a message that the session did not even look at; called from the network thread."""
-        self._metrics.drop("unknown", reason)
-        self._complaints.say("receiving", "unknown", reason, f"topic={topic[:128]!r}")
+        """Count a command that the session did not even look at; called from the network thread."""
+        self._inlet.count_dropped(topic, reason)
 
     def _make_session(self) -> Session:
         callbacks = SessionCallbacks(
@@ -350,7 +336,11 @@ class Supervisor:
     # Towards the broker -----------------------------------------------------------------------------------------
 
     def _acknowledge(self, token: object) -> None:
-        self._session.acknowledge(token)  # type: ignore[arg-type] # intake passes tokens through unread
+        """Release an acknowledgement on the session that the message came on."""
+        if isinstance(token, _OrderToken):
+            self._session.acknowledge(token.token)
+        else:
+            self._inlet.acknowledge(token)  # type: ignore[arg-type] # intake passes tokens through unread
 
     def _publish_event(self, topic: str, payload: bytes, retain: bool) -> int | None:
         return self._session.publish(Outgoing(topic, payload, 1, retain)) if self._connected else None
@@ -388,19 +378,19 @@ class Supervisor:
         known = "unknown" if reply.reason == "unknown_command" else reply.command
         self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
         self._front.answer(message, reply)
-        self._journal.finish(message.token, now=self._clock.monotonic())
+        self._journal.finish(_OrderToken(message.token), now=self._clock.monotonic())
 
     # The end ----------------------------------------------------------------------------------------------------
 
     def _leave(self) -> None:
         """Stop within five seconds: finish what the worker holds, commit, send what goes, say goodbye."""
         until = self._clock.monotonic() + _STOP_S
+        self._inlet.shut()
         while not self._dispatcher.idle and self._clock.monotonic() < until - _STOP_S / 2:
             self._dispatcher.keeper.wait(0.05)
             self._dispatcher.poll()
         self._dispatcher.close()
         self._journal.flush(self._clock.monotonic(), force=True)
-        self._session.resume()  # inputs are no longer taken, but acknowledgements must be read
         while self._connected and self._outbox.depth and self._clock.monotonic() < until - _GOODBYE_S:
             self._turn_sending()
             self._sender.pump()
@@ -408,6 +398,7 @@ class Supervisor:
         self._front.say_available(STOPPED)
         while self._connected and not self._front.flush() and self._clock.monotonic() < until:
             self._turn_sending()
+        self._inlet.stop()
         self._session.stop(flush_s=max(0.2, until - self._clock.monotonic()))
         if self._http is not None:
             self._http.close()
