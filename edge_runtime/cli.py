@@ -121,7 +121,7 @@ def bundle_install(file: Path, store: Path, as_json: bool) -> None:
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
     from edge_runtime.inference.loading import install_bundle  # noqa: PLC0415 - not needed for --help
 
-    done = install_bundle(file.read_bytes(), BundleStore(store))
+    done = install_bundle(_read_bundle_file(file), BundleStore(store))
     before = None if done.replaced is None else done.replaced.release
     name, release = done.bundle.manifest.name, done.stored.release
     if as_json:
@@ -172,7 +172,7 @@ def bundle_verify(file: Path, store: Path) -> None:
     from edge_runtime.bundle.reader import read_bundle  # noqa: PLC0415 - not needed for --help
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
-    found = read_bundle(file.read_bytes(), BundleStore(store).trust.keys())
+    found = read_bundle(_read_bundle_file(file), BundleStore(store).trust.keys())
     manifest = found.manifest
     click.echo(
         f"{manifest.name} {manifest.version} release {manifest.release}: signed by {found.key_id}, {found.digest}"
@@ -182,13 +182,26 @@ def bundle_verify(file: Path, store: Path) -> None:
 @bundle.command("rollback")
 @click.argument("name")
 @click.option("--release", type=int, help="Which; by default the one before.")
+@click.option("--file", type=_FILE, help="Give the file again, where it was removed to save room.")
 @_store
-def bundle_rollback(name: str, release: int | None, store: Path) -> None:
-    """Go back to a release that was installed before."""
+def bundle_rollback(name: str, release: int | None, file: Path | None, store: Path) -> None:
+    """Go back to a release that was installed before; it is verified and probed again."""
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.inference.loading import install_bundle, roll_back  # noqa: PLC0415 - not needed for --help
 
-    stored = BundleStore(store).rollback(name, release)
-    click.echo(f"{name}: release {stored.release} ({stored.version}) is active")
+    if file is None:
+        done = roll_back(name, BundleStore(store), release=release)
+    else:
+        done = install_bundle(_read_bundle_file(file), BundleStore(store), by_hand=True)
+    click.echo(f"{done.bundle.manifest.name}: release {done.stored.release} ({done.stored.version}) is active")
+
+
+def _read_bundle_file(file: Path) -> bytes:
+    """Read a file that is no larger than a bundle may be."""
+    from edge_runtime.bundle.folder import read_limited  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES  # noqa: PLC0415 - not needed for --help
+
+    return read_limited(file, MAX_BUNDLE_BYTES)
 
 
 @bundle.group("trust")
@@ -203,7 +216,7 @@ def bundle_trust_add(key: Path, store: Path) -> None:
     """Accept bundles signed by the public key KEY (PEM)."""
     from edge_runtime.bundle.store import BundleStore  # noqa: PLC0415 - not needed for --help
 
-    click.echo(f"trusted: {BundleStore(store).trust.add(key.read_bytes(), str(key))}")
+    click.echo(f"trusted: {BundleStore(store).trust.add(_read_bundle_file(key), str(key))}")
 
 
 @bundle_trust.command("list")

@@ -130,11 +130,13 @@ def keygen(folder: Path, name: str) -> None:
 @click.option("--key", type=_FILE, required=True, help="Public key (PEM) of the signer.")
 def verify(bundle: Path, key: Path) -> None:
     """Check BUNDLE's signature, digests and contents, then run its golden inputs in a child process."""
-    from edge_runtime.bundle.reader import read_bundle  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.folder import read_limited  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES, read_bundle  # noqa: PLC0415 - not needed for --help
     from edge_runtime.bundle.signature import TrustedKeys, parse_public_key  # noqa: PLC0415 - not needed for --help
     from edge_runtime.inference.probe import probe_bundle  # noqa: PLC0415 - not needed for --help
 
-    found = read_bundle(bundle.read_bytes(), TrustedKeys([parse_public_key(key.read_bytes(), str(key))]))
+    trusted = TrustedKeys([parse_public_key(read_limited(key, MAX_BUNDLE_BYTES), str(key))])
+    found = read_bundle(read_limited(bundle, MAX_BUNDLE_BYTES), trusted)
     report = probe_bundle(found)
     identity = report.probe.identity
     click.echo(
