@@ -68,6 +68,7 @@ def test_number_that_is_not_finite_is_refused(text: bytes) -> None:
 
 def test_very_long_number_is_refused() -> None:
     assert reason_of(b"1" * 65, sensor("number")) == "too_large"
+    assert block(b"1" * 64, sensor("number")).values.size == 1
 
 
 @pytest.mark.parametrize("kind", ["json", "cbor"])
@@ -91,6 +92,13 @@ def test_bare_array_is_samples_by_channels(kind: Literal["json", "cbor"]) -> Non
     rows = [[1, 2], [3, 4]]
     got = block(json.dumps(rows).encode() if kind == "json" else cbor2.dumps(rows), sensor(kind, 2))
     assert got.values.tolist() == rows
+
+
+@pytest.mark.parametrize(
+    "text", [b' \n{"value": 1}', b"\t[1]", b" [ [ 1 ] ] ", b'{"values" : [ [1] ]}', b'{"values":[ 1 ]}\n']
+)
+def test_white_space_in_json_means_nothing(text: bytes) -> None:
+    assert block(text, sensor("json")).values.tolist() == [[1]]
 
 
 def test_plain_list_is_samples_of_one_channel() -> None:
@@ -380,6 +388,8 @@ def test_source_s_time_of_zero_is_a_time() -> None:
 
 
 def test_very_many_user_properties_are_refused() -> None:
+    many = Arrival("in/m1", ARRIVED_AT, (("x", "y"),) * 64)
+    assert decode_sensor(b"5", sensor("number"), many).values.size == 1
     arrival = Arrival("in/m1", ARRIVED_AT, (("x", "y"),) * 65)
     with pytest.raises(PayloadSizeError, match="too many"):
         decode_sensor(b"5", sensor("number"), arrival)

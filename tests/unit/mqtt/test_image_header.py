@@ -121,6 +121,30 @@ def test_damaged_jpeg_header_is_refused(data: bytes) -> None:
     assert reason_of(data, "jpeg") == "bad_header"
 
 
+@pytest.mark.parametrize("marker", [0xC3, 0xC5, 0xC6, 0xC7, 0xCB, 0xCD, 0xCE, 0xCF])
+def test_jpeg_of_a_kind_that_is_not_decoded_is_refused(marker: int) -> None:
+    assert reason_of(jpeg((marker, FRAME[1]), FRAME, SCAN), "jpeg") == "bad_header"
+
+
+@pytest.mark.parametrize("marker", [0xC0, 0xC1, 0xC2])
+def test_jpeg_of_a_kind_that_is_decoded_is_read(marker: int) -> None:
+    assert read_image_header(jpeg((marker, FRAME[1]), SCAN), "jpeg", max_px=10_000).width == 32
+
+
+@pytest.mark.parametrize(
+    ("colour", "depths"),
+    [(0, {1, 2, 4, 8, 16}), (2, {8, 16}), (3, {1, 2, 4, 8}), (4, {8, 16}), (6, {8, 16}), (1, set()), (5, set())],
+)
+def test_png_has_the_depths_that_its_colours_allow(colour: int, depths: set[int]) -> None:
+    taken = set()
+    for depth in range(20):
+        try:
+            taken.add(depth if read_image_header(png_header(5, 5, depth, colour), "png", max_px=25) else -1)
+        except MessageError:
+            continue
+    assert taken == depths
+
+
 def test_jpeg_of_very_many_scans_is_refused() -> None:
     assert reason_of(jpeg(FRAME, *[SCAN] * (MAX_JPEG_SCANS + 1)), "jpeg") == "too_many_scans"
 
