@@ -237,6 +237,39 @@ def test_killed_broker_is_found_again_and_every_publish_has_its_outcome(
     assert [payload for payload in receiver.payloads() if payload != b"before"] == sent
 
 
+@both_versions
+def test_broker_that_forgot_the_session_gets_the_subscriptions_again(
+    mosquitto_factory: MosquittoFactory, peer: Open, protocol: Protocol
+) -> None:
+    broker = mosquitto_factory(persistence=False)
+    receiver = peer(broker.settings("receiver", protocol=protocol), "a/#")
+    sender = peer(publisher(broker, protocol=protocol))
+    broker.kill()
+    until(lambda: not sender.session.connected and not receiver.session.connected)
+    broker.start()
+    for each in (sender, receiver):
+        each.session.wait_connected(5)
+    until(lambda: bool(sender.send("a/b", b"again")) and receiver.messages)
+    assert receiver.connections == [False, False]
+
+
+@both_versions
+def test_session_kept_by_the_broker_is_not_subscribed_anew(
+    mosquitto: Mosquitto, peer: Open, protocol: Protocol
+) -> None:
+    sender = peer(publisher(mosquitto, protocol=protocol))
+    sender.send("a/state", b"kept", retain=True)
+    assert sender.session.flush(5)
+    receiver = peer(mosquitto.settings("receiver", protocol=protocol), "a/#")
+    until(lambda: receiver.session.connected)
+    mosquitto.restart()
+    until(lambda: receiver.connections == [False, True])
+    sender.session.wait_connected(5)
+    receiver.messages.clear()
+    until(lambda: bool(sender.send("a/mark", b"mark")) and receiver.messages)
+    assert b"kept" not in receiver.payloads()
+
+
 def test_publish_is_refused_and_kept_nowhere_while_the_broker_is_away(mosquitto: Mosquitto, peer: Open) -> None:
     receiver = peer(mosquitto.settings("receiver"), "a")
     sender = peer(publisher(mosquitto))
