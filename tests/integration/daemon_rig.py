@@ -82,6 +82,17 @@ def until(condition: Callable[[], object], what: str, *, within_s: float = 10.0)
         time.sleep(0.01)
 
 
+def settle(figures: Callable[[], object], *, quiet_s: float = 1.0, within_s: float = 30.0) -> None:
+    """Wait until figures stay the same for a while."""
+    give_up_at = time.monotonic() + within_s
+    last, since = figures(), time.monotonic()
+    while time.monotonic() - since < quiet_s and time.monotonic() < give_up_at:
+        time.sleep(0.1)
+        now = figures()
+        if now != last:
+            last, since = now, time.monotonic()
+
+
 def install_tiny_bundles(store: Path) -> None:
     """Install what the tests' pipelines run."""
     bundles = trusting_store(store)
@@ -208,6 +219,7 @@ class _Client:
         persistent: dict[str, Any] = {} if version == paho.MQTTv5 else {"clean_session": False}
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, client_id=name, protocol=version, **persistent)
         self.client.reconnect_delay_set(0.05, 0.2)
+        self.client.max_inflight_messages_set(200)
         self.client.on_connect = self._connected
         self.client.on_message = self._take
         if broker.certificates is not None:

@@ -7,11 +7,10 @@ import random
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.integration.daemon_rig import Plant, until
+from tests.integration.daemon_rig import Plant, settle, until
 from tests.integration.factory_inputs import RATE_HZ, ROWS, picture, samples
 
 Victim = Literal["supervisor", "worker", "mosquitto"]
@@ -143,7 +142,7 @@ def _count(plant: Plant, stream: Stream, tally: Tally) -> None:
     """Wait until nothing moves any more, ask for what is missing, and compare with the outbox."""
     consumer, daemon = plant.consumer, plant.daemon
     until(daemon.ready, "the daemon is ready", within_s=20)
-    _settle(lambda: (len(daemon.committed()), len(consumer.events)))
+    settle(lambda: (len(daemon.committed()), len(consumer.events)))
     tally.lost = len(consumer.recover(daemon))
     committed, verdicts = daemon.committed(), consumer.verdicts()
     tally.frames, tally.blocks, tally.committed = stream.frames, stream.blocks, len(committed)
@@ -151,14 +150,3 @@ def _count(plant: Plant, stream: Stream, tally: Tally) -> None:
     tally.silent = sum(f"part-{number}" not in verdicts for number in range(stream.frames))
     tally.judged_twice = sum(len(given) > 1 for given in verdicts.values())
     tally.out_of_order = sum(numbers != sorted(numbers) for numbers in consumer.order.values())
-
-
-def _settle(figures: Callable[[], object], *, quiet_s: float = 1.0, within_s: float = 30.0) -> None:
-    """Wait until figures stay the same for a while."""
-    give_up_at = time.monotonic() + within_s
-    last, since = figures(), time.monotonic()
-    while time.monotonic() - since < quiet_s and time.monotonic() < give_up_at:
-        time.sleep(0.1)
-        now = figures()
-        if now != last:
-            last, since = now, time.monotonic()
