@@ -8,111 +8,30 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime import __version__
-from edge_runtime.bundle.golden import pack_golden
-from edge_runtime.bundle.manifest import (
-    Channel,
-    Decision,
-    Golden,
-    GoldenSet,
-    ImagePreprocessing,
-    Limits,
-    Manifest,
-    Metric,
-    Metrics,
-    ModelMember,
-    Normalisation,
-    Preprocessing,
-    QuantizationFacts,
-    Resize,
-    TensorSpec,
-    Threshold,
-    WindowPreprocessing,
-)
-from edge_runtime.bundle.reader import labels_text
+from edge_runtime.bundle.manifest import Decision, Manifest, Metric
 from edge_runtime.bundle.signature import load_private_key
 from edge_runtime.bundle.writer import write_bundle
-from edge_runtime.compress.coverage import Coverage, measure_coverage
-from edge_runtime.compress.dataset import Dataset, load_dataset, spread
-from edge_runtime.compress.evaluate import (
-    Latency,
-    classification_metrics,
-    regression_metrics,
-    run_all,
-    time_runtime,
-)
+from edge_runtime.compress.artifact import Array, Artifact
+from edge_runtime.compress.coverage import measure_coverage
+from edge_runtime.compress.dataset import load_dataset, spread
+from edge_runtime.compress.defaults import default_decision, default_preprocessing
+from edge_runtime.compress.description import describe
+from edge_runtime.compress.evaluate import classification_metrics, regression_metrics, run_all, time_runtime
 from edge_runtime.compress.foundry import Foundry
 from edge_runtime.compress.gates import check_budget
-from edge_runtime.compress.inputs import prepare
 from edge_runtime.compress.publish import write_file
 from edge_runtime.compress.recipe import Recipe
-from edge_runtime.compress.sketch import sketch
 from edge_runtime.errors import CalibrationError, RecipeError
-from edge_runtime.inference.golden import run_samples
 from edge_runtime.inference.opening import open_runtime
-
-Array = npt.NDArray[Any]
-_GOLDEN_SAMPLES = 16
-_MAX_LSB = 16
-_GOLDEN_KEY = "here"
-_HALF = 0.5
 
 #: Told of progress: one line for a person.
 Say = Callable[[str], None]
-
-
-@dataclass(frozen=True, slots=True)
-class Artifact:
-    """What the stages hand on; later fields are empty until their stage has run.
-
-    Attributes
-    ----------
-    recipe : Recipe
-        What was asked for.
-    folder : Path
-        Working files, removed at the end.
-    description : dict
-        The float model, as ``jobs.describe`` gives it.
-    preprocessing : Preprocessing or None
-        What the device will do to its input.
-    labels : tuple of str
-        Of the outputs; empty for regression.
-    decision : Decision
-        How outputs become findings.
-    calibration, evaluation : Dataset or None
-        The data.
-    int8, float32 : bytes
-        The converted models.
-    coverage : Coverage or None
-        What is integer.
-    before, after : tuple of Metric
-        Float and int8 on the evaluation data.
-    latency, float_latency : Latency or None
-        On this machine, one thread.
-    """
-
-    recipe: Recipe
-    folder: Path
-    description: dict[str, Any] | None = None
-    preprocessing: Preprocessing | None = None
-    labels: tuple[str, ...] = ()
-    decision: Decision = field(default_factory=Decision)
-    calibration: Dataset | None = None
-    evaluation: Dataset | None = None
-    int8: bytes = b""
-    float32: bytes = b""
-    coverage: Coverage | None = None
-    before: tuple[Metric, ...] = ()
-    after: tuple[Metric, ...] = ()
-    latency: Latency | None = None
-    float_latency: Latency | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +85,7 @@ def build(recipe: Recipe, *, say: Say) -> Build:
         artifact = Artifact(recipe, Path(folder))
         for stage in (_load, _read_data, _decide, _convert, _measure, _evaluate, _gate):
             artifact = stage(artifact, _Options(foundry, say))
-        manifest, members = _describe(artifact)
+        manifest, members = describe(artifact)
         data = write_bundle(manifest, members, key)
     path = Path(recipe.output.bundle)
     write_file(path, data)
@@ -202,16 +121,16 @@ def _read_data(artifact: Artifact, options: _Options) -> Artifact:
     options.say(f"{len(calibration)} calibration and {len(evaluation)} evaluation samples")
     preprocessing = artifact.recipe.preprocessing
     if preprocessing is None:
-        preprocessing = default_preprocessing(tuple(_description(artifact)["inputs"][0]["shape"]))
+        preprocessing = default_preprocessing(tuple(artifact.facts["inputs"][0]["shape"]))
         options.say("no [preprocessing] in the recipe: the device will feed bytes 0..255 or raw samples as they are")
     return replace(artifact, calibration=calibration, evaluation=evaluation, preprocessing=preprocessing)
 
 
 def _decide(artifact: Artifact, _options: _Options) -> Artifact:
     """Settle labels and decision, and hold the labels of the data to the model's outputs."""
-    recipe, evaluation = artifact.recipe, _data(artifact.evaluation)
+    recipe, evaluation = artifact.recipe, artifact.evaluation_set
     y = np.asarray(evaluation.y)
-    width = int(np.prod(_description(artifact)["outputs"][0]["shape"]))
+    width = int(np.prod(artifact.facts["outputs"][0]["shape"]))
     if recipe.model.task == "regression":
         name = "value"
         decision = recipe.decision or Decision(quantity=name)
@@ -224,15 +143,15 @@ def _decide(artifact: Artifact, _options: _Options) -> Artifact:
         )
     if y.ndim != 1 or y.dtype.kind not in "iub" or y.min() < 0 or y.max() >= n_labels:
         raise CalibrationError(f'"y" of the evaluation data must be whole numbers 0..{n_labels - 1}, one per sample')
-    decision = recipe.decision or _default_decision(labels)
+    decision = recipe.decision or default_decision(labels)
     return replace(artifact, labels=labels, decision=decision)
 
 
 def _convert(artifact: Artifact, options: _Options) -> Artifact:
     """Quantize in the child process, from preprocessed calibration samples."""
-    calibration = _data(artifact.calibration)
+    calibration = artifact.calibration_set
     chosen = spread(len(calibration), artifact.recipe.data.calibration_samples)
-    inputs = _prepare(artifact, calibration.x[chosen], _float_input(artifact))
+    inputs = artifact.prepare(calibration.x[chosen], artifact.float_input)
     folder = artifact.folder
     np.save(folder / "calibration.npy", inputs)
     options.say(f"quantizing to int8 from {len(chosen)} samples")
@@ -256,11 +175,11 @@ def _measure(artifact: Artifact, options: _Options) -> Artifact:
         f"integer: {coverage.integer_macs_pct:.1f} % of {coverage.macs} MACs,"
         f" {coverage.integer_weight_bytes_pct:.1f} % of {coverage.weight_bytes} bytes of weight matrices"
     )
-    sample = _data(artifact.evaluation).x[:1]
+    sample = artifact.evaluation_set.x[:1]
     times = []
     for model in (artifact.int8, artifact.float32):
         runtime = open_runtime(model, "tflite")
-        times.append(time_runtime(runtime, _prepare(artifact, sample, runtime.interface.inputs[0])[0]))
+        times.append(time_runtime(runtime, artifact.prepare(sample, runtime.interface.inputs[0])[0]))
         runtime.close()
     fast, plain = times
     options.say(f"latency p50: int8 {fast.p50_ms:.3f} ms, float {plain.p50_ms:.3f} ms on this machine, one thread")
@@ -271,8 +190,8 @@ def _measure(artifact: Artifact, options: _Options) -> Artifact:
 
 def _evaluate(artifact: Artifact, options: _Options) -> Artifact:
     """Run the float model and the shipped one on the same samples."""
-    evaluation, folder = _data(artifact.evaluation), artifact.folder
-    np.save(folder / "inputs.npy", _prepare(artifact, evaluation.x, _float_input(artifact)))
+    evaluation, folder = artifact.evaluation_set, artifact.folder
+    np.save(folder / "inputs.npy", artifact.prepare(evaluation.x, artifact.float_input))
     options.say(f"evaluating float and int8 on {len(evaluation)} samples")
     options.foundry.run(
         "predict",
@@ -284,7 +203,7 @@ def _evaluate(artifact: Artifact, options: _Options) -> Artifact:
     )
     reference = np.load(folder / "outputs.npy", allow_pickle=False).reshape(len(evaluation), -1)
     runtime = open_runtime(artifact.int8, "tflite")
-    quantized = run_all(runtime, _prepare(artifact, evaluation.x, runtime.interface.inputs[0]))
+    quantized = run_all(runtime, artifact.prepare(evaluation.x, runtime.interface.inputs[0]))
     runtime.close()
     y = np.asarray(evaluation.y)
     before, after = _metrics(artifact, reference, y), _metrics(artifact, quantized, y)
@@ -315,72 +234,6 @@ def _gate(artifact: Artifact, options: _Options) -> Artifact:
     return artifact
 
 
-def _describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
-    """Write manifest and members."""
-    recipe, coverage = artifact.recipe, artifact.coverage
-    evaluation, calibration = _data(artifact.evaluation), _data(artifact.calibration)
-    assert coverage is not None
-    assert artifact.preprocessing is not None
-    runtime = open_runtime(artifact.int8, "tflite")
-    interface, identity = runtime.interface, runtime.identity
-    chosen = spread(len(evaluation), _GOLDEN_SAMPLES)
-    inputs = _prepare(artifact, evaluation.x[chosen], interface.inputs[0])
-    outputs = run_samples(runtime, (inputs,))
-    runtime.close()
-    reference = np.load(artifact.folder / "outputs.npy", allow_pickle=False)[chosen]
-    references = (reference.reshape(outputs[0].shape).astype(np.float32),)
-    members = {"model.tflite": artifact.int8, "golden.npz": pack_golden((inputs,), references, {_GOLDEN_KEY: outputs})}
-    if artifact.labels:
-        members["labels.txt"] = labels_text(artifact.labels)
-    stateful = bool(_description(artifact)["recurrent"])
-    manifest = Manifest(
-        schema="edge.bundle/1",
-        name=recipe.bundle.name,
-        version=recipe.bundle.version,
-        release=recipe.bundle.release,
-        task=recipe.model.task,
-        inputs=interface.inputs,
-        outputs=interface.outputs,
-        models=(ModelMember(format="tflite", member="model.tflite", stateful=stateful),),
-        preprocessing=artifact.preprocessing,
-        labels=artifact.labels,
-        decision=artifact.decision,
-        quantization=QuantizationFacts(
-            precision="int8",
-            macs=coverage.macs,
-            integer_macs_pct=round(coverage.integer_macs_pct, 3),
-            integer_weight_bytes_pct=round(coverage.integer_weight_bytes_pct, 3),
-            weights_bytes=coverage.weight_bytes,
-            parameters=coverage.parameters,
-        ),
-        golden=Golden(
-            n_samples=len(chosen),
-            max_lsb=_MAX_LSB,
-            sets=(GoldenSet(identity.engine, identity.version, identity.instruction_set, _GOLDEN_KEY),),
-        ),
-        calibration_sketch=sketch(calibration.x, artifact.preprocessing),
-        metrics=Metrics(before=artifact.before, after=artifact.after),
-        limits=Limits(latency_ms_p95=recipe.budget.latency_ms_p95, ram_kb=recipe.budget.ram_kb),
-        members={},
-        provenance=_provenance(artifact),
-    )
-    return manifest, members
-
-
-def _provenance(artifact: Artifact) -> dict[str, Any]:
-    """Say what the bundle was made from."""
-    model = Path(artifact.recipe.model.path).read_bytes()
-    return {
-        "tool": f"compress {__version__}",
-        "source_model_sha256": hashlib.sha256(model).hexdigest(),
-        "calibration_sha256": _data(artifact.calibration).digest,
-        "evaluation_sha256": _data(artifact.evaluation).digest,
-        "calibration_samples": artifact.recipe.data.calibration_samples,
-        "float_model_kb": round(len(artifact.float32) / 1000, 1),
-        "int8_model_kb": round(len(artifact.int8) / 1000, 1),
-    }
-
-
 def _metrics(artifact: Artifact, outputs: npt.NDArray[np.float32], y: Array) -> tuple[Metric, ...]:
     """Measure one model's outputs in the unit of the target."""
     if artifact.recipe.model.task == "classification":
@@ -388,64 +241,3 @@ def _metrics(artifact: Artifact, outputs: npt.NDArray[np.float32], y: Array) -> 
     decision = artifact.decision
     values = outputs.reshape(len(y), -1)[:, 0] * np.float32(decision.output_scale) + np.float32(decision.output_offset)
     return regression_metrics(values, y.reshape(len(y), -1)[:, 0])
-
-
-def _prepare(artifact: Artifact, x: Array, tensor: TensorSpec) -> Array:
-    """Preprocess samples exactly as the device does."""
-    assert artifact.preprocessing is not None
-    return prepare(x, artifact.preprocessing, tensor, colour=artifact.recipe.data.colour)
-
-
-def _float_input(artifact: Artifact) -> TensorSpec:
-    """Describe the float model's input."""
-    shape = _description(artifact)["inputs"][0]["shape"]
-    return TensorSpec(name="input", dtype="float32", shape=(1, *shape))
-
-
-def _description(artifact: Artifact) -> dict[str, Any]:
-    assert artifact.description is not None
-    return artifact.description
-
-
-def _data(dataset: Dataset | None) -> Dataset:
-    assert dataset is not None
-    return dataset
-
-
-def default_preprocessing(shape: tuple[int, ...]) -> Preprocessing:
-    """Give the preprocessing of a model whose recipe names none: bytes or samples as they are.
-
-    Parameters
-    ----------
-    shape : tuple of int
-        The model's input without batch: (height, width, channels) for pictures, (length, channels) for windows.
-
-    Raises
-    ------
-    RecipeError
-        If neither fits.
-    """
-    if len(shape) == 3 and shape[2] in {1, 3}:  # noqa: PLR2004 - height, width, grey or colour
-        height, width, channels = shape
-        return ImagePreprocessing(
-            resize=Resize(mode="stretch", height=height, width=width),
-            colour="rgb" if channels > 1 else "gray",
-            mean=(0.0,) * channels,
-            std=(1.0,) * channels,
-        )
-    if len(shape) == 2:  # noqa: PLR2004 - length and channels
-        length, channels = shape
-        return WindowPreprocessing(
-            channels=tuple(Channel(name=f"channel{index}") for index in range(channels)),
-            length=length,
-            hop=length,
-            rate_hz=0.0,
-            normalisation=Normalisation(method="none", centre=((0.0,) * channels,), scale=((1.0,) * channels,)),
-        )
-    raise RecipeError("recipe", [f"$.preprocessing: missing, and an input of shape {shape} suggests none"])
-
-
-def _default_decision(labels: tuple[str, ...]) -> Decision:
-    """Give a decision of a classifier whose recipe names none: the first label is normal, the others raise at 0.5."""
-    thresholds = {label: Threshold(raise_at=_HALF, clear_at=_HALF) for label in labels[1:]}
-    return Decision(normal=labels[:1], thresholds=thresholds)

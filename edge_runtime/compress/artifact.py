@@ -1,0 +1,98 @@
+"""What the stages of a build hand on."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy.typing as npt
+
+from edge_runtime.bundle.manifest import Decision, Metric, Preprocessing, TensorSpec
+from edge_runtime.compress.coverage import Coverage
+from edge_runtime.compress.dataset import Dataset
+from edge_runtime.compress.evaluate import Latency
+from edge_runtime.compress.inputs import prepare
+from edge_runtime.compress.recipe import Recipe
+
+Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Artifact:
+    """What the stages hand on; later fields are empty until their stage has run.
+
+    Attributes
+    ----------
+    recipe : Recipe
+        What was asked for.
+    folder : Path
+        Working files, removed at the end.
+    description : dict
+        The float model, as ``jobs.describe`` gives it.
+    preprocessing : Preprocessing or None
+        What the device will do to its input.
+    labels : tuple of str
+        Of the outputs; empty for regression.
+    decision : Decision
+        How outputs become findings.
+    calibration, evaluation : Dataset or None
+        The data.
+    int8, float32 : bytes
+        The converted models.
+    coverage : Coverage or None
+        What is integer.
+    before, after : tuple of Metric
+        Float and int8 on the evaluation data.
+    latency, float_latency : Latency or None
+        On this machine, one thread.
+    """
+
+    recipe: Recipe
+    folder: Path
+    description: dict[str, Any] | None = None
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] = ()
+    decision: Decision = field(default_factory=Decision)
+    calibration: Dataset | None = None
+    evaluation: Dataset | None = None
+    int8: bytes = b""
+    float32: bytes = b""
+    coverage: Coverage | None = None
+    before: tuple[Metric, ...] = ()
+    after: tuple[Metric, ...] = ()
+    latency: Latency | None = None
+    float_latency: Latency | None = None
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The description, once the model is loaded."""
+        assert self.description is not None
+        return self.description
+
+    @property
+    def steps(self) -> Preprocessing:
+        """The preprocessing, once it is settled."""
+        assert self.preprocessing is not None
+        return self.preprocessing
+
+    @property
+    def calibration_set(self) -> Dataset:
+        """The calibration data, once they are read."""
+        assert self.calibration is not None
+        return self.calibration
+
+    @property
+    def evaluation_set(self) -> Dataset:
+        """The evaluation data, once they are read."""
+        assert self.evaluation is not None
+        return self.evaluation
+
+    @property
+    def float_input(self) -> TensorSpec:
+        """The float model's input."""
+        return TensorSpec(name="input", dtype="float32", shape=(1, *self.facts["inputs"][0]["shape"]))
+
+    def prepare(self, x: Array, tensor: TensorSpec) -> Array:
+        """Preprocess raw samples exactly as the device does."""
+        return prepare(x, self.steps, tensor, colour=self.recipe.data.colour)
