@@ -33,8 +33,8 @@ demo: $(VENV)/.gateway
 
 ## make test       everything is installed, the whole suite runs
 test: $(VENV)/.all system
-	@$(BIN)/python -m pytest -n $(JOBS) -m "not long and not broker and not compiler" tests
-	@$(BIN)/python -m pytest -m "not long and (broker or compiler)" tests
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long and not broker and not compiler" tests
+	@$(BIN)/python -m pytest -q -m "not long and (broker or compiler)" tests
 	@sh tools/install-system-packages.sh report
 
 ## make check      format, lint, types, import contracts, fast tests
@@ -43,7 +43,7 @@ check: $(VENV)/.all
 	@$(BIN)/ruff check $(CODE)
 	@$(BIN)/mypy --strict edge_runtime firmware_bridge tests
 	@$(BIN)/lint-imports --no-logo
-	@$(BIN)/python -m pytest -q -n $(JOBS) -m "not slow and not long and not tensorflow and not broker and not compiler" \
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not long and not tensorflow and not broker and not compiler" \
 		tests/unit tests/property tests/contract tests/golden
 
 ## make test-long  soak, faults, fuzz and emulators at length
