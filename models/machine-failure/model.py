@@ -118,9 +118,13 @@ def make_streams(name: str) -> list[Stream]:
 
 
 def find_preprocessing(streams: Sequence[Stream]) -> WindowPreprocessing:
-    """Find regimes and normalisation from machines in good health."""
+    """Find regimes and normalisation from machines in good health.
+
+    Regimes are found on medians of five samples: a harmless surge of one sample is no regime.
+    """
     healthy = np.concatenate([stream.values[stream.wear < 0.05] for stream in streams])
-    regimes = fit_regimes(healthy, (CHANNELS.index("current"), CHANNELS.index("pressure")), 3)
+    calm = np.median(np.lib.stride_tricks.sliding_window_view(healthy, 5, axis=0), axis=-1)
+    regimes = fit_regimes(calm, (CHANNELS.index("current"), CHANNELS.index("pressure")), 3)
     return WindowPreprocessing(
         channels=tuple(
             Channel(name=name, unit=unit, low=RANGES[name][0], high=RANGES[name][1], stuck_after=20)
@@ -129,7 +133,7 @@ def find_preprocessing(streams: Sequence[Stream]) -> WindowPreprocessing:
         length=LENGTH,
         hop=HOP,
         rate_hz=RATE_HZ,
-        normalisation=fit_normalisation(healthy, "zscore", regimes=regimes, clip=8.0),
+        normalisation=fit_normalisation(healthy, "robust", regimes=regimes, clip=8.0),
         max_gap_s=0.5,
         max_hold=4,
     )
