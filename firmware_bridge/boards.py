@@ -125,6 +125,17 @@ class BoardRun:
     flash_bytes: int
 
 
+def linker_script(board: Board) -> str:
+    """Return the linker script for a board's two memories."""
+    return _LINKER.format(
+        entry="_start" if board.name == "rv32" else "edge_start",
+        code=board.code[0],
+        code_length=board.code[1],
+        data=board.data[0],
+        data_length=board.data[1],
+    )
+
+
 def missing_tools(board: Board) -> list[str]:
     """Return the programs of a board that are not installed."""
     return [tool for tool in board.tools if shutil.which(tool) is None]
@@ -201,15 +212,7 @@ def _link(board: Board, manifest: FirmwareManifest, directory: Path, work: Path,
     for name in ("semihosting.h", "start.c", "bench.c"):
         (work / name).write_text(kernel_text("board", name), encoding="utf-8")
     (work / "runner.c").write_text(runner_source(manifest), encoding="utf-8")
-    (work / "link.ld").write_text(
-        _LINKER.format(
-            entry="_start" if board.name == "rv32" else "edge_start",
-            code=board.code[0],
-            code_length=board.code[1],
-            data=board.data[0],
-            data_length=board.data[1],
-        )
-    )
+    (work / "link.ld").write_text(linker_script(board), encoding="utf-8")
     command = [board.tools[0], *board.flags, "-std=gnu99", "-O2", "-ffreestanding", "-nostartfiles", f"-I{directory}"]
     command += [f"-T{work / 'link.ld'}", "-Wl,--gc-sections", *(str(path) for path in objects)]
     command += [str(work / name) for name in ("start.c", "bench.c", "runner.c")]

@@ -19,7 +19,8 @@ static void store_newest(const struct edge_svdf *p, const int8_t *input, void *s
     int32_t sum = p->feature_bias[f];
     for (int32_t k = 0; k < p->depth; ++k) { sum += (int32_t)weights[k] * (int32_t)input[k]; }
     const int32_t scaled = edge_multiply(sum, p->feature_multiplier, p->feature_shift);
-    const int32_t value = edge_clamp(scaled + p->state_zero_point, low, high);
+    /* The pinned reference clamps before it adds the zero point, and an int8 sum then wraps. */
+    const int32_t value = edge_clamp(scaled, low, high) + p->state_zero_point;
     const int32_t index = f * p->memory + p->memory - 1;
     if (p->state_bytes == 2) {
       ((int16_t *)state)[index] = (int16_t)value;
