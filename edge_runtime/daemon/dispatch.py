@@ -22,6 +22,7 @@ from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.telling import ModelFacts, Occasion
+from edge_runtime.errors import PayloadSizeError
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 
 _log = logging.getLogger(__name__)
@@ -186,22 +187,23 @@ class Dispatcher:
         return protocol.Load(plans, self._trusted, self._states, self._config.worker.max_frame_px)
 
     def _submit(self, item: Item) -> None:
+        """Put a payload into the ring and hand it over; one that does not fit is given up."""
         payload = item.payload
+        data = payload.payload if isinstance(payload, FramePayload) else _block_bytes(payload)
+        try:
+            slot = self._ring.fill(data)
+        except PayloadSizeError as error:
+            self.give_up(item, error.reason, f"{error}; see worker.slot_bytes")
+            return
+        self._with_worker[item.id] = (item, slot)
         if isinstance(payload, FramePayload):
-            slot = self._ring.fill(payload.payload)
-            size = len(payload.payload)
             task: protocol.FrameTask | protocol.BlockTask = protocol.FrameTask(
-                item.id, item.source, slot, size, payload.captured_at, payload.part
+                item.id, item.source, slot, len(data), payload.captured_at, payload.part
             )
         else:
-            times = np.ascontiguousarray(payload.timestamps_s, np.float64)
-            values = np.ascontiguousarray(payload.values, np.float32)
-            data = times.tobytes() + values.tobytes()
-            slot = self._ring.fill(data)
             first = self._columns[item.source].index(payload.channels[0])
-            rows, columns = values.shape
+            rows, columns = payload.values.shape
             task = protocol.BlockTask(item.id, item.source, slot, len(data), rows, columns, first)
-        self._with_worker[item.id] = (item, slot)
         self.keeper.submit(task)
 
     def _handle(self, event: Event) -> None:
@@ -324,6 +326,12 @@ class Dispatcher:
     ) -> Occasion:
         facts = self._facts.get(pipeline, ModelFacts("", "", "", "int8"))
         return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part, seq)
+
+
+def _block_bytes(block: SensorBlock) -> bytes:
+    """Write a block as ``protocol.BlockTask`` says: times, then values."""
+    times = np.ascontiguousarray(block.timestamps_s, np.float64)
+    return times.tobytes() + np.ascontiguousarray(block.values, np.float32).tobytes()
 
 
 def listening(sources: Iterable[str], states: Mapping[str, bytes]) -> dict[str, bytes]:

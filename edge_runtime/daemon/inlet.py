@@ -66,6 +66,11 @@ class Inlet:
         """Whether inputs can come."""
         return self._session.connected
 
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the network thread; None while it runs."""
+        return self._session.failure
+
     def start(self) -> None:
         """Begin to connect."""
         self._session.start()

@@ -187,6 +187,7 @@ class Supervisor:
     def _turn(self, wait_s: float) -> None:
         """One round of the loop."""
         self._wait([self._wake_fd, *self._dispatcher.keeper.filenos()], wait_s)
+        self._require_network()
         while self._notes:
             self._take(self._notes.popleft())
         self._dispatcher.poll()
@@ -201,6 +202,12 @@ class Supervisor:
         self._sender.pump()
         self._ready = self._connected and self._inlet.connected and self._dispatcher.keeper.ready
         self._reporter.report(now, connected=self._connected)
+
+    def _require_network(self) -> None:
+        """End the daemon when a network thread has died of a bug: whoever keeps it running starts it anew."""
+        failure = self._session.failure or self._inlet.failure
+        if failure is not None:
+            raise RuntimeError("a network thread ended; the daemon cannot go on without it") from failure
 
     def _wait(self, descriptors: list[int], wait_s: float) -> None:
         """Wait until one of the descriptors has something, then clear the wake-up."""
