@@ -17,6 +17,8 @@ pytestmark = pytest.mark.broker
 FLOOD = 1500
 GROWTH_BYTES = 24 << 20
 FAST = 150
+PSS_BYTES = 250 << 20
+HEAVY = ("cv2", "llvmlite", "numba", "ai_edge_litert", "onnxruntime", "tensorflow")
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +65,24 @@ def test_flood_at_qos_1_is_not_dropped(flooded: tuple[Plant, int]) -> None:
 def test_flood_at_qos_1_does_not_let_memory_grow(flooded: tuple[Plant, int]) -> None:
     _, growth = flooded
     assert growth < GROWTH_BYTES
+
+
+def test_supervisor_has_no_engine_and_no_compiler_in_its_memory(flooded: tuple[Plant, int]) -> None:
+    plant, _ = flooded
+    mapped = Path(f"/proc/{plant.daemon.pid}/maps").read_text()
+    assert [name for name in HEAVY if name in mapped] == []
+
+
+def test_worker_has_them(flooded: tuple[Plant, int]) -> None:
+    plant, _ = flooded
+    mapped = Path(f"/proc/{plant.daemon.worker_pid()}/maps").read_text()
+    assert all(name in mapped for name in ("cv2", "llvmlite", "ai_edge_litert"))
+
+
+def test_memory_of_all_processes_stays_within_the_budget(flooded: tuple[Plant, int]) -> None:
+    plant, _ = flooded
+    family = [psutil.Process(plant.daemon.pid), *psutil.Process(plant.daemon.pid).children(recursive=True)]
+    assert sum(process.memory_full_info().pss for process in family) < PSS_BYTES
 
 
 @pytest.fixture(scope="module")
