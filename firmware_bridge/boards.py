@@ -118,11 +118,14 @@ class BoardRun:
         One per record.
     flash_bytes : int
         Code and constants of the model and its kernels.
+    kernel_bytes : int
+        The kernels' part, which several models in one image share.
     """
 
     outputs: list[Record]
     counts: tuple[Count, ...]
     flash_bytes: int
+    kernel_bytes: int
 
 
 def linker_script(board: Board) -> str:
@@ -188,7 +191,7 @@ def run_board(
             outputs = decode_outputs(manifest, (work / "out.bin").read_bytes(), len(records))
         except ValueError as error:
             raise FirmwareError(str(error)) from error
-        return BoardRun(outputs, _read_counts((work / "counts.bin").read_bytes()), _flash(board, objects))
+        return BoardRun(outputs, _read_counts((work / "counts.bin").read_bytes()), *_flash(board, objects))
 
 
 def _compile(
@@ -219,11 +222,12 @@ def _link(board: Board, manifest: FirmwareManifest, directory: Path, work: Path,
     run_tool([*command, "-lc", "-lgcc", "-o", str(work / "program.elf")], timeout_s=COMPILE_TIMEOUT_S)
 
 
-def _flash(board: Board, objects: Sequence[Path]) -> int:
-    """Code and read-only data of objects, in bytes."""
+def _flash(board: Board, objects: Sequence[Path]) -> tuple[int, int]:
+    """Code and constants of all objects, and of all but the first, which is the model's own."""
     size = board.tools[0].replace("gcc", "size")
     lines = run_tool([size, *(str(path) for path in objects)]).decode().splitlines()[1:]
-    return sum(int(line.split()[0]) + int(line.split()[1]) for line in lines)
+    sizes = [int(line.split()[0]) + int(line.split()[1]) for line in lines]
+    return sum(sizes), sum(sizes[1:])
 
 
 def _read_counts(data: bytes) -> tuple[Count, ...]:

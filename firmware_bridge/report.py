@@ -23,6 +23,7 @@ def _agreement_json(agreement: Agreement) -> dict[str, Any]:
         found["instructions"] = max(count.instructions for count in agreement.counts)
         found["stack_bytes"] = max(count.stack_bytes for count in agreement.counts)
         found["flash_bytes"] = agreement.flash_bytes
+        found["kernel_bytes"] = agreement.kernel_bytes
     return found
 
 
@@ -61,7 +62,10 @@ def verification_text(verification: Verification) -> str:
         if agreement.counts:
             most = max(count.instructions for count in agreement.counts)
             stack = max(count.stack_bytes for count in agreement.counts)
-            lines.append(f"    {most} instructions, stack {stack} bytes, flash {agreement.flash_bytes} bytes")
+            lines.append(
+                f"    {most} instructions, stack {stack} bytes, flash {agreement.flash_bytes} bytes "
+                f"of which kernels {agreement.kernel_bytes}"
+            )
     for difference in verification.differences:
         measured = f"{difference.n_different} of {difference.n_values} values differ, by up to {difference.largest}"
         lines.append(f"  for information, LiteRT {difference.kernels} kernels: {difference.problem or measured}")

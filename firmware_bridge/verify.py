@@ -50,8 +50,8 @@ class Agreement:
         Largest difference that still agrees.
     counts : tuple of Count
         Instructions, where the place counts them.
-    flash_bytes : int
-        Of the model and its kernels, where the place tells.
+    flash_bytes, kernel_bytes : int
+        Of the model and its kernels, and of the kernels alone, where the place tells.
     """
 
     place: str
@@ -63,6 +63,7 @@ class Agreement:
     allowed: int
     counts: tuple[Count, ...] = ()
     flash_bytes: int = 0
+    kernel_bytes: int = 0
 
     @property
     def agrees(self) -> bool:
@@ -183,7 +184,7 @@ def _at_place(
         resets |= {len(records) + reset for reset in golden.resets}
         records += golden.inputs
     counts: tuple[Count, ...] = ()
-    flash = 0
+    flash = (0, 0)
     if place == "host":
         with tempfile.TemporaryDirectory() as folder:
             program = build_host(directory, manifest, Path(folder), sanitize=True)
@@ -192,7 +193,7 @@ def _at_place(
         outputs = verify_cortex_m4(directory, manifest, records, resets)
     else:
         run = run_board(BOARDS[place], directory, manifest, records, resets)
-        outputs, counts, flash = run.outputs, run.counts, run.flash_bytes
+        outputs, counts, flash = run.outputs, run.counts, (run.flash_bytes, run.kernel_bytes)
     agreements, at = [], 0
     for golden in sets:
         own = slice(at, at + len(golden.inputs))
@@ -202,7 +203,7 @@ def _at_place(
 
 
 def _compare(
-    place: str, golden: GoldenVectors, outputs: Sequence[Record], counts: tuple[Count, ...], flash: int
+    place: str, golden: GoldenVectors, outputs: Sequence[Record], counts: tuple[Count, ...], flash: tuple[int, int]
 ) -> Agreement:
     distances = np.concatenate(
         [
@@ -220,7 +221,7 @@ def _compare(
         int(distances.max()),
         golden.max_lsb,
         counts,
-        flash,
+        *flash,
     )
 
 
