@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 import pytest
@@ -74,6 +75,15 @@ def test_alarms_of_a_machine_are_those_of_an_undisturbed_stream(killed: Killed) 
     heard.sort(key=lambda event: (event["boot_id"], event["seq"]))
     told = [(event["event_type"], event["source_ms"], event["score"]) for event in heard if "event_type" in event]
     assert told == undisturbed_alarms(killed.stream)
+
+
+@pytest.mark.long
+@pytest.mark.timeout(1200)
+@pytest.mark.parametrize("victim", get_args(Victim))
+def test_no_committed_event_is_lost_over_twenty_kills(victim: Victim, tmp_path: Path) -> None:
+    with running_plant(tmp_path) as plant:
+        tally, _ = kill_in_mid_stream(plant, victim, kills=20, seed=SEED)
+    assert (tally.kills, tally.lost, tally.judged_twice) == (20, 0, 0)
 
 
 def undisturbed_alarms(stream: Stream) -> list[tuple[str, int, float]]:

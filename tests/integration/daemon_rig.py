@@ -318,9 +318,14 @@ class Consumer(_Client):
             return missing
 
     def ask_for_gaps(self) -> None:
-        """Send ``events/resend`` from the first missing number of every boot and series."""
-        for (boot_id, series), missing in self.gaps().items():
-            self.command("events/resend", boot_id=boot_id, series=series, from_seq=missing[0])
+        """Ask for what is missing of each boot and series, and for what an earlier boot may have said at its end."""
+        wanted = {key: missing[0] for key, missing in self.gaps().items()}
+        present = json.loads(self.retained["birth"])["boot_id"]
+        for (boot_id, series), seen in list(self.order.items()):
+            if boot_id != present:
+                wanted.setdefault((boot_id, series), max(seen) + 1)
+        for (boot_id, series), number in wanted.items():
+            self.command("events/resend", boot_id=boot_id, series=series, from_seq=number)
 
     def command(self, name: str, **fields: Any) -> str:
         """Send a command and give its id."""

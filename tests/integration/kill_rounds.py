@@ -13,7 +13,7 @@ from typing import Literal
 from tests.integration.daemon_rig import Plant, settle, until
 from tests.integration.factory_inputs import RATE_HZ, ROWS, picture, samples
 
-Victim = Literal["supervisor", "worker", "mosquitto"]
+Victim = Literal["supervisor", "worker", "mosquitto", "all of them"]
 PICTURES = 32
 _FRAME_EVERY_S = 0.03
 _BLOCK_MS = round(1000 * ROWS / RATE_HZ)
@@ -43,7 +43,7 @@ class Tally:
     def line(self) -> str:
         """One row for people."""
         return (
-            f"{self.victim:<10} {self.kills:>3} kills  {self.frames:>6} frames  {self.blocks:>6} blocks  "
+            f"{self.victim:<11} {self.kills:>3} kills  {self.frames:>6} frames  {self.blocks:>6} blocks  "
             f"{self.committed:>6} committed  {self.received:>6} received  {self.duplicates:>5} duplicates  "
             f"{self.lost:>3} lost  {self.silent:>3} parts without verdict  {self.judged_twice:>3} judged twice  "
             f"longest outage {self.longest_outage_s:.2f} s"
@@ -101,7 +101,12 @@ class Stream:
 def kill_in_mid_stream(plant: Plant, victim: Victim, *, kills: int, seed: int) -> tuple[Tally, Stream]:
     """Kill, bring back, and count; the plant's daemon runs before and after."""
     tally, stream, rng = Tally(victim), Stream(plant), random.Random(seed)
-    strike = {"supervisor": _kill_supervisor, "worker": _kill_worker, "mosquitto": _kill_mosquitto}[victim]
+    strike = {
+        "supervisor": _kill_supervisor,
+        "worker": _kill_worker,
+        "mosquitto": _kill_mosquitto,
+        "all of them": _cut_power,
+    }[victim]
     stream.begin()
     for _ in range(kills):
         _wait_for_verdicts(plant, 3)
@@ -136,6 +141,13 @@ def _kill_worker(plant: Plant) -> None:
 def _kill_mosquitto(plant: Plant) -> None:
     plant.broker.kill()
     plant.broker.start()
+
+
+def _cut_power(plant: Plant) -> None:
+    plant.broker.kill()
+    plant.daemon.kill()
+    plant.broker.start()
+    plant.daemon.start(ready=False)
 
 
 def _count(plant: Plant, stream: Stream, tally: Tally) -> None:
