@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from pathlib import Path
 from typing import Any
 
@@ -10,15 +11,25 @@ import numpy as np
 
 from edge_runtime import __version__
 from edge_runtime.bundle.golden import pack_golden
-from edge_runtime.bundle.manifest import Golden, GoldenSet, Limits, Manifest, Metrics, ModelMember, QuantizationFacts
+from edge_runtime.bundle.manifest import (
+    Golden,
+    GoldenSet,
+    Limits,
+    Manifest,
+    Metrics,
+    ModelMember,
+    QuantizationFacts,
+    TensorSpec,
+)
 from edge_runtime.bundle.reader import labels_text
 from edge_runtime.compress.artifact import Artifact
 from edge_runtime.compress.dataset import spread
+from edge_runtime.compress.golden_samples import choose_clear, clearly_decided, golden_count
 from edge_runtime.compress.sketch import sketch
 from edge_runtime.inference.golden import run_samples
 from edge_runtime.inference.opening import open_runtime
 
-_GOLDEN_SAMPLES = 16
+_GOLDEN_CANDIDATES = 128
 _MAX_LSB = 16
 _GOLDEN_KEY = "here"
 
@@ -43,15 +54,11 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
     assert coverage is not None
     runtime = open_runtime(artifact.int8, "tflite")
     interface, identity = runtime.interface, runtime.identity
-    chosen = spread(len(evaluation), _GOLDEN_SAMPLES)
-    inputs = artifact.prepare(evaluation.x[chosen], interface.inputs[0])
-    outputs = run_samples(runtime, (inputs,))
+    candidates = spread(len(evaluation), _GOLDEN_CANDIDATES)
+    inputs = artifact.prepare(evaluation.x[candidates], interface.inputs[0])
+    answers = run_samples(runtime, (inputs,))
     runtime.close()
-    reference = np.load(artifact.folder / "outputs.npy", allow_pickle=False)[chosen]
-    references = (reference.reshape(outputs[0].shape).astype(np.float32),)
-    members = {"model.tflite": artifact.int8, "golden.npz": pack_golden((inputs,), references, {_GOLDEN_KEY: outputs})}
-    if artifact.labels:
-        members["labels.txt"] = labels_text(artifact.labels)
+    count = min(len(candidates), golden_count(inputs[0].nbytes))
     stateful = bool(artifact.facts["recurrent"])
     manifest = Manifest(
         schema="edge.bundle/1",
@@ -74,7 +81,7 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
             parameters=coverage.parameters,
         ),
         golden=Golden(
-            n_samples=len(chosen),
+            n_samples=count,
             max_lsb=_MAX_LSB,
             sets=(GoldenSet(identity.engine, identity.version, identity.instruction_set, _GOLDEN_KEY),),
         ),
@@ -84,7 +91,21 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
         members={},
         provenance=_provenance(artifact),
     )
+    chosen = choose_clear(clearly_decided(manifest, answers[0], _MAX_LSB), count)
+    outputs = tuple(each[chosen] for each in answers)
+    reference = np.load(artifact.folder / "outputs.npy", allow_pickle=False)[candidates[chosen]]
+    references = (reference.reshape(outputs[0].shape).astype(np.float32),)
+    golden = pack_golden((inputs[chosen],), references, {_GOLDEN_KEY: outputs})
+    members = {"model.tflite": artifact.int8, "golden.npz": golden}
+    if artifact.labels:
+        members["labels.txt"] = labels_text(artifact.labels)
     return manifest, members
+
+
+def _golden_count(tensor: TensorSpec) -> int:
+    """Choose how many golden samples a bundle carries."""
+    sample_bytes = math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
+    return min(_GOLDEN_SAMPLES, max(_FEWEST_SAMPLES, _GOLDEN_INPUT_BYTES // sample_bytes))
 
 
 def _provenance(artifact: Artifact) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import threading
 import time
@@ -19,10 +20,12 @@ from edge_runtime.mqtt.session import Session
 from edge_runtime.mqtt.topics import Topics
 
 _CONNECT_S = 10.0
+_GLANCE_S = 0.2
+_WAITING = 1000
 
 
 def _time(ms: int) -> str:
-    return time.strftime("%H:%M:%S", time.localtime(ms / 1000))
+    return time.strftime("%H:%M:%SZ", time.gmtime(ms / 1000))
 
 
 def event_line(topic: str, payload: bytes, topics: Topics) -> str | None:
@@ -75,23 +78,30 @@ def watch(config: Config, *, as_json: bool, stop: threading.Event) -> None:
         If the broker cannot be used.
     """
     topics = Topics(config.gateway.root, config.gateway.id)
-
-    def show(message: Incoming) -> None:
-        if as_json:
-            click.echo(message.payload.decode(errors="replace"))
-            return
-        try:
-            line = event_line(message.topic, message.payload, topics)
-        except MessageError as error:
-            line = f"unreadable: {message.topic}: {error}"
-        if line is not None:
-            click.echo(line)
-
-    session = _guest(config, show, [topics.alert_event(), topics.part_verdict()])
+    messages: queue.Queue[Incoming] = queue.Queue(_WAITING)
+    session = _guest(config, messages.put, [topics.alert_event(), topics.part_verdict()])
     try:
-        stop.wait()
+        while not stop.is_set():
+            try:
+                message = messages.get(timeout=_GLANCE_S)
+            except queue.Empty:
+                continue
+            _show(message, topics, as_json=as_json)
     finally:
         session.stop(flush_s=0.2)
+
+
+def _show(message: Incoming, topics: Topics, *, as_json: bool) -> None:
+    """Print one message."""
+    if as_json:
+        click.echo(message.payload.decode(errors="replace"))
+        return
+    try:
+        line = event_line(message.topic, message.payload, topics)
+    except MessageError as error:
+        line = f"unreadable: {message.topic}: {error}"
+    if line is not None:
+        click.echo(line)
 
 
 @dataclass(slots=True)
@@ -185,7 +195,12 @@ def _guest(config: Config, take: Callable[[Incoming], None], filters: list[str])
     broker = msgspec.structs.replace(
         config.broker, client_id=f"{config.broker.client_id}-{secrets.token_hex(3)}", session_expiry_s=0
     )
-    session = Session(broker, SessionCallbacks(on_message=take))
+
+    def acknowledging(message: Incoming) -> None:
+        take(message)
+        session.acknowledge(message.token)
+
+    session = Session(broker, SessionCallbacks(on_message=acknowledging))
     session.subscribe([Subscription(each, 1) for each in filters])
     session.start()
     try:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
+    from edge_runtime.config import BrokerSettings
     from edge_runtime.demo.stage import Stage
     from edge_runtime.demo.summary import Summary
     from edge_runtime.demo.tally import Tally
+    from edge_runtime.mqtt.session import Session
 
 _PATIENCE_S = 30.0
 _DRAIN_S = 5.0
@@ -61,8 +63,7 @@ def _play(folder: Path, line: object, duration: float, *, quiet: bool) -> Summar
     from edge_runtime.demo.stage import GATEWAY, Stage  # noqa: PLC0415 - not needed for --help
     from edge_runtime.demo.summary import summarize  # noqa: PLC0415 - not needed for --help
     from edge_runtime.demo.tally import Tally  # noqa: PLC0415 - not needed for --help
-    from edge_runtime.mqtt.interface import SessionCallbacks, Subscription  # noqa: PLC0415 - not needed for --help
-    from edge_runtime.mqtt.session import Session  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.mqtt.interface import Subscription  # noqa: PLC0415 - not needed for --help
     from edge_runtime.simulator.baselines import fit_brightness  # noqa: PLC0415 - not needed for --help
     from edge_runtime.simulator.line import LineSettings  # noqa: PLC0415 - not needed for --help
 
@@ -77,7 +78,7 @@ def _play(folder: Path, line: object, duration: float, *, quiet: bool) -> Summar
         board.say("installing surface-defect and machine-failure: signature, digests, probe, golden outputs")
         stage.install_models()
         settings = BrokerSettings(port=stage.broker_port, protocol="3.1.1", client_id="demo-board", session_expiry_s=0)
-        session = Session(settings, SessionCallbacks(on_message=tally.take))
+        session = _listen(settings, tally)
         session.subscribe([Subscription(f"edge/{GATEWAY}/#", 1), Subscription("plant/#", 1)])
         session.start()
         session.wait_connected(_PATIENCE_S)
@@ -95,6 +96,19 @@ def _play(folder: Path, line: object, duration: float, *, quiet: bool) -> Summar
         if session is not None:
             session.stop(flush_s=0.5)
         stage.close()
+
+
+def _listen(settings: BrokerSettings, tally: Tally) -> Session:
+    """Make the consumer's session: it takes each message, then acknowledges it."""
+    from edge_runtime.mqtt.interface import Incoming, SessionCallbacks  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.mqtt.session import Session  # noqa: PLC0415 - not needed for --help
+
+    def take(message: Incoming) -> None:
+        tally.take(message)
+        session.acknowledge(message.token)
+
+    session = Session(settings, SessionCallbacks(on_message=take))
+    return session
 
 
 def _start_daemon(stage: Stage, tally: Tally) -> float:
