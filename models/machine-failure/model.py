@@ -14,7 +14,7 @@ from edge_runtime.bundle.manifest import Channel, Decision, TensorSpec, Threshol
 from edge_runtime.compress.inputs import prepare
 from edge_runtime.findings import Finding
 from edge_runtime.inference.decision import class_findings
-from edge_runtime.simulator.machines import CHANNELS, FAILING_WEAR, RATE_HZ, UNITS, Machine
+from edge_runtime.simulator.machines import CHANNELS, RATE_HZ, UNITS, Machine
 from edge_runtime.simulator.scoring import Score, score_assets
 from edge_runtime.simulator.truth import AssetTruth
 from edge_runtime.timeseries.normalise import fit_normalisation, fit_regimes
@@ -30,7 +30,7 @@ BATCH = 256
 #: them in another way, so that no life is seen twice.
 SETS: dict[str, tuple[int, int, tuple[float, float]]] = {
     "training": (201, 120, (0.3, 0.7)),
-    "validation": (202, 60, (0.5, 0.5)),
+    "validation": (202, 120, (0.5, 0.5)),
     "evaluation": (203, 60, (0.5, 0.5)),
 }
 LIVES_PER_MACHINE = 4
@@ -39,9 +39,9 @@ FAILING_SHARE = 0.6
 
 #: What a sensor of each channel can give at all; beyond it is broken.
 RANGES = {"vibration": (0.0, 25.0), "temperature": (-20.0, 150.0), "current": (0.0, 60.0), "pressure": (0.0, 16.0)}
-#: Windows that end between the wear from which an alarm is right and this one are not trained on: the model then turns
-#: in the middle, as far from early alarms as from late ones.
-CLEARLY_FAILING_WEAR = 0.55
+#: An alarm is right from wear 0.35 on. Windows that end between these two are not trained on: the model turns between
+#: them, where an alarm is neither early nor late.
+STILL_HEALTHY_WEAR, CLEARLY_FAILING_WEAR = 0.42, 0.60
 #: The gateway's usual rule, under which the threshold is chosen.
 RULE = AlarmRule(n=4, m=5, clear_after=5)
 
@@ -207,9 +207,9 @@ def train() -> None:
         ]
     )
     wear = np.concatenate([each.wear[each.ends()] for each in streams["training"]])
-    clear = (wear < FAILING_WEAR) | (wear >= CLEARLY_FAILING_WEAR)
+    clear = (wear < STILL_HEALTHY_WEAR) | (wear >= CLEARLY_FAILING_WEAR)
     x = np.concatenate(inputs("training"))[clear]
-    y = (wear[clear] >= FAILING_WEAR).astype(np.int64)
+    y = (wear[clear] >= CLEARLY_FAILING_WEAR).astype(np.int64)
     steps = EPOCHS * -(-len(x) // BATCH)
     model.compile(
         keras.optimizers.Adam(keras.optimizers.schedules.CosineDecay(5e-3, steps), clipnorm=1.0),
