@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import math
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from edge_runtime.bundle.manifest import (
     Metrics,
     ModelMember,
     QuantizationFacts,
-    TensorSpec,
 )
 from edge_runtime.bundle.reader import labels_text
 from edge_runtime.compress.artifact import Artifact
@@ -100,12 +98,6 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
     if artifact.labels:
         members["labels.txt"] = labels_text(artifact.labels)
     return manifest, members
-
-
-def _golden_count(tensor: TensorSpec) -> int:
-    """Choose how many golden samples a bundle carries."""
-    sample_bytes = math.prod(tensor.shape) * np.dtype(tensor.dtype).itemsize
-    return min(_GOLDEN_SAMPLES, max(_FEWEST_SAMPLES, _GOLDEN_INPUT_BYTES // sample_bytes))
 
 
 def _provenance(artifact: Artifact) -> dict[str, Any]:
