@@ -60,7 +60,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     session_expiry_s: Annotated[int, Meta(ge=0, le=2**32 - 1)] = 86_400  #: how long the broker keeps our session
     receive_maximum: Annotated[int, Meta(ge=1, le=65_535)] = 64  #: QoS 1 inputs that may wait for their acknowledgement
     inflight_maximum: Annotated[int, Meta(ge=1, le=65_535)] = 64  #: QoS 1 outputs that may wait for theirs
-    max_payload_bytes: Annotated[int, Meta(ge=1024, le=268_435_455)] = 16_777_216  #: longer messages are dropped
+    max_payload_bytes: Annotated[int, Meta(ge=65_536, le=268_435_455)] = 16_777_216  #: longer messages are dropped
     connect_timeout_s: Seconds = 10.0  #: for TCP, TLS and the broker's answer
     tcp_user_timeout_s: Seconds = 10.0  #: sent bytes that stay unconfirmed so long mean a cut link
     reconnect_min_s: Seconds = 0.5  #: first wait after a lost link, jittered
@@ -191,6 +191,7 @@ class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     )  #: none: the defaults
     verdict: Literal["any", "all", "none"] = "any"  #: cameras that must answer for a part; ``none``: no verdicts
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000  #: a part is decided so long after its first frame
+    part_reuse_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 10.0  #: a frame so far from a verdict is another part
     result_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 1  #: publish one result in so many; 0 for none
 
     def rule_for(self, label: str) -> AlertRule:

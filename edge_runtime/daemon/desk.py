@@ -19,7 +19,7 @@ from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
-from edge_runtime.daemon.parts import Decided, PartBook, PartRule
+from edge_runtime.daemon.parts import Decided, PartBook, PartRule, PartState
 from edge_runtime.daemon.protocol import Outcome
 from edge_runtime.daemon.telling import (
     NO_MODEL,
@@ -39,6 +39,7 @@ _log = logging.getLogger(__name__)
 
 _ALARM = "alarm/"
 _ALERT = "alert/"
+_PART = "part/"
 _KEY_LENGTH = 128
 
 
@@ -97,11 +98,24 @@ class Desk:
         alarms, self._last = _restore(stored)
         self._book = AlarmBook(alarms)
         self._parts = PartBook()
+        self._open_parts = {key: value for key, value in stored.items() if key.startswith(_PART)}
         self.changed = True
 
-    def remember_parts(self, decided: Iterable[tuple[str, str]]) -> None:
-        """Take over the parts that an earlier run decided: (pipeline, part)."""
+    def remember_parts(self, decided: Iterable[tuple[str, str, float]]) -> None:
+        """Take over the parts that an earlier run decided (pipeline, part, when seen), and those that it left open."""
         self._parts = PartBook(decided)
+        now = self._clock.monotonic()
+        for key, value in self._open_parts.items():
+            pipeline, _, part = key.removeprefix(_PART).partition("/")
+            rule = self._rules.get(pipeline)
+            try:
+                state = msgspec.msgpack.decode(value, type=PartState)
+            except msgspec.MsgspecError:
+                rule = None
+            if rule is None:
+                self._journal.set_state(key, None, now=now)
+            else:
+                self._parts.restore(pipeline, part, state, rule, now=now)
 
     def judges(self, pipeline: str) -> bool:
         """Whether the pipeline gives verdicts."""
@@ -111,10 +125,10 @@ class Desk:
         """Whether a verdict on the part exists."""
         return self._parts.is_decided(pipeline, part)
 
-    def expect_part(self, pipeline: str, part: str, *, received_at: float) -> None:
-        """Open a part at its first frame."""
+    def expect_part(self, pipeline: str, part: str, *, received_at: float, at: float | None = None) -> None:
+        """Open a part at its first frame, which was taken ``at`` (wall clock, s)."""
         rule = self._rules[pipeline]
-        self._parts.expect(pipeline, part, rule, now=self._clock.monotonic(), wall=received_at)
+        self._parts.expect(pipeline, part, rule, now=self._clock.monotonic(), wall=received_at, at=at)
 
     def take(self, outcome: Outcome, occasion: Occasion) -> None:
         """Count an outcome's findings towards alarms, and towards the verdict on its part."""
@@ -151,6 +165,12 @@ class Desk:
         )
         if decided is not None:
             self._judge(decided, occasion.model, occasion.at)
+            return
+        state = self._parts.state(outcome.pipeline, part)
+        if state is not None:
+            key = f"{_PART}{outcome.pipeline}/{part}"
+            self._open_parts[key] = b""
+            self._journal.set_state(key, msgspec.msgpack.encode(state), now=self._clock.monotonic())
 
     def decide_overdue(self, models: Mapping[str, ModelFacts]) -> None:
         """Give a verdict on every part whose deadline has passed."""
@@ -185,7 +205,10 @@ class Desk:
         )
 
     def _judge(self, decided: Decided, model: ModelFacts, source_s: float | None) -> None:
-        """Put a verdict into the journal."""
+        """Put a verdict into the journal, and forget the checkpoint of its part."""
+        key = f"{_PART}{decided.pipeline}/{decided.part}"
+        if self._open_parts.pop(key, None) is not None:
+            self._journal.set_state(key, None, now=self._clock.monotonic())
         self._metrics.verdicts.labels(decided.pipeline, decided.verdict).inc()
         stamp = self._stamp("verdict")
         deadline_s = self._rules[decided.pipeline].deadline_s
@@ -272,7 +295,7 @@ def _short_digest(text: str) -> str:
 def part_rule(pipeline: Pipeline) -> PartRule:
     """Read a pipeline's verdict policy."""
     cameras = frozenset(pipeline.cameras) if pipeline.verdict == "all" else frozenset()
-    return PartRule(cameras, pipeline.deadline_ms / 1000)
+    return PartRule(cameras, pipeline.deadline_ms / 1000, pipeline.part_reuse_s)
 
 
 def alarm_rule(pipeline: Pipeline, label: str) -> AlarmRule:

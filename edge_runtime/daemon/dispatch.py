@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
@@ -30,6 +31,10 @@ _log = logging.getLogger(__name__)
 #: Key prefix of window states in the outbox's state table.
 WINDOW = "window/"
 _TRIES = 2
+_FRAMES_KEPT = 20_000
+
+#: A frame that a source told apart: camera, part, and the source's time in ms.
+FrameKey = tuple[str, str | None, int]
 _IN_FLIGHT = 2
 
 #: Told of every outcome that is not refused: the outcome, the input behind it, and its payload.
@@ -101,6 +106,7 @@ class Dispatcher:
         self._facts: dict[str, ModelFacts] = {name: model.facts for name, model in models.items()}
         self._states: dict[str, bytes] = {}
         self._with_worker: dict[int, tuple[Item, int]] = {}
+        self._finished: OrderedDict[FrameKey, None] = OrderedDict()
         self._building = ""
         self._build_failures: dict[str, int] = {}
         self.on_built: Callable[[str, protocol.Built], None] = lambda _name, _built: None
@@ -132,6 +138,17 @@ class Dispatcher:
     def restore_windows(self, states: Mapping[str, bytes]) -> None:
         """Take over checkpointed window states, by ``<pipeline>/<source>``."""
         self._states.update(states)
+
+    def remember_frames(self, frames: Iterable[FrameKey]) -> None:
+        """Take over frames that an earlier run finished."""
+        for key in frames:
+            self._remember_frame(key)
+
+    def _remember_frame(self, key: FrameKey | None) -> None:
+        if key is not None:
+            self._finished[key] = None
+            while len(self._finished) > _FRAMES_KEPT:
+                self._finished.popitem(last=False)
 
     def feed(self) -> None:
         """Hand inputs to the worker, each source in its turn, as long as it has room."""
@@ -170,11 +187,11 @@ class Dispatcher:
                 occasion = self._occasion(name, source, received_at, received_at, 0.0, part=part)
                 self._desk.take(protocol.Outcome(name, reason=reason), occasion)
 
-    def expect_part(self, source: str, part: str, received_at: float) -> None:
+    def expect_part(self, source: str, part: str, received_at: float, captured_at: float) -> None:
         """Open a part in every pipeline that judges parts of this camera."""
         for name in self._pipelines_of(source):
             if self._desk.judges(name):
-                self._desk.expect_part(name, part, received_at=received_at)
+                self._desk.expect_part(name, part, received_at=received_at, at=captured_at)
 
     def close(self) -> None:
         """End the worker and give memory back."""
@@ -231,6 +248,8 @@ class Dispatcher:
         self._ring.release(slot)
         now = self._clock.monotonic()
         self._metrics.busy.inc(done.busy_ms / 1e3)
+        if isinstance(item.payload, FramePayload):
+            self._remember_frame(frame_key(item.source, item.payload))
         refused = ""
         for outcome in done.outcomes:
             occasion = self._occasion_of(item, outcome, now)
@@ -301,10 +320,8 @@ class Dispatcher:
         return [name for name in self._pipelines_of(source) if name in self._models]
 
     def _is_repeated(self, item: Item) -> bool:
-        """Whether every verdict that a frame could contribute to is given: the broker delivered it once more."""
-        part = item.payload.part if isinstance(item.payload, FramePayload) else None
-        names = self._pipelines_of(item.source)
-        return part is not None and all(self._desk.judges(name) and self._desk.is_decided(name, part) for name in names)
+        """Whether this very frame was finished before: the broker delivered it once more."""
+        return isinstance(item.payload, FramePayload) and frame_key(item.source, item.payload) in self._finished
 
     def _occasion_of(self, item: Item, outcome: protocol.Outcome, now: float) -> Occasion:
         payload = item.payload
@@ -326,6 +343,11 @@ class Dispatcher:
     ) -> Occasion:
         facts = self._facts.get(pipeline, ModelFacts("", "", "", "int8"))
         return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part, seq)
+
+
+def frame_key(source: str, payload: FramePayload) -> FrameKey | None:
+    """Name a frame by what its source says of it; None where the source tells no time, so that copies look alike."""
+    return (source, payload.part, round(payload.captured_at * 1000)) if payload.from_source else None
 
 
 def _block_bytes(block: SensorBlock) -> bytes:

@@ -22,6 +22,10 @@ from edge_runtime.mqtt.codec import Arrival, FramePayload, SensorBlock, decode_f
 from edge_runtime.mqtt.metadata import read_user_properties
 from edge_runtime.topic_filters import filter_matches
 
+#: What a fault of ours raises while it reads a message. The message is given up and acknowledged: it would come again,
+#: and end the daemon each time.
+UNFORESEEN = (ValueError, TypeError, ArithmeticError, LookupError, AttributeError, RecursionError, MemoryError)
+
 
 class Message(Protocol):
     """What intake needs of an incoming message."""
@@ -82,6 +86,7 @@ class PartSeen:
     source: str
     part: str
     received_at: float
+    captured_at: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,10 +172,13 @@ class Intake:
         except MessageError as error:
             self._refuse(source, error, message, arrival)
             return True
-        part = payload.part if isinstance(payload, FramePayload) else None
+        except UNFORESEEN as error:
+            refusal = MessageError(f"this release cannot read it: {error!r}"[:500], reason="internal")
+            self._refuse(source, refusal, message, arrival)
+            return True
         item = Item(next(self._ids), name, payload, message.token, self._clock.monotonic())
-        if part is not None:
-            self._notify(PartSeen(name, part, arrival.arrived_at))
+        if isinstance(payload, FramePayload) and payload.part is not None:
+            self._notify(PartSeen(name, payload.part, arrival.arrived_at, payload.captured_at))
         dropped = self.mailboxes[name].put(item)
         if dropped is not None:
             reason = "overtaken" if dropped is not item else "mailbox_full"
@@ -197,7 +205,7 @@ class Intake:
             except MessageError:
                 part = None
         if part is not None:
-            self._notify(PartSeen(source.id, part, arrival.arrived_at))
+            self._notify(PartSeen(source.id, part, arrival.arrived_at, arrival.arrived_at))
         self._notify(GivenUp(source.id, error.reason, message.token, part, arrival.arrived_at))
 
     def _match(self, topic: str) -> str | None:

@@ -11,6 +11,8 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from edge_runtime.messages import Verdict
 
 #: How many decided parts are remembered.
@@ -31,10 +33,13 @@ class PartRule:
         Cameras that must all answer for a part; empty when the first one decides.
     deadline_s : float
         After the first frame of a part; then it is decided with what is there.
+    reuse_s : float
+        A frame that was taken so long after a part's verdict, or before it, shows another part of the same name.
     """
 
     cameras: frozenset[str]
     deadline_s: float
+    reuse_s: float = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +77,21 @@ class Decided:
     score: float | None
 
 
+class PartState(msgspec.Struct, frozen=True):
+    """An open part as it is checkpointed: its cameras' words must outlive the process that acknowledged their frames.
+
+    ``opened_at`` and ``at`` are wall clock, s; the answers are by camera.
+    """
+
+    opened_at: float
+    at: float
+    answers: dict[str, tuple[Verdict, tuple[str, ...], float | None]]
+
+
 @dataclass(slots=True)
 class _Open:
     opened_at: float
+    at: float
     since: float
     due: float
     answers: dict[str, tuple[Verdict, tuple[str, ...], float | None]] = field(default_factory=dict)
@@ -85,19 +102,23 @@ class PartBook:
 
     Parameters
     ----------
-    decided : iterable of (pipeline, part)
-        Parts whose verdict is in the outbox already.
+    decided : iterable of (pipeline, part, at)
+        Parts whose verdict is in the outbox already, and when they were seen (wall clock, s).
     """
 
-    def __init__(self, decided: Iterable[tuple[str, str]] = ()) -> None:
+    def __init__(self, decided: Iterable[tuple[str, str, float]] = ()) -> None:
         self._open: dict[tuple[str, str], _Open] = {}
-        self._decided: OrderedDict[tuple[str, str], None] = OrderedDict.fromkeys(decided)
+        self._decided: OrderedDict[tuple[str, str], float] = OrderedDict(
+            ((pipeline, part), at) for pipeline, part, at in decided
+        )
 
     def is_decided(self, pipeline: str, part: str) -> bool:
         """Whether a verdict on the part exists."""
         return (pipeline, part) in self._decided
 
-    def expect(self, pipeline: str, part: str, rule: PartRule, *, now: float, wall: float) -> None:
+    def expect(
+        self, pipeline: str, part: str, rule: PartRule, *, now: float, wall: float, at: float | None = None
+    ) -> None:
         """Open a part at its first frame, so that it gets a verdict even if nothing ever comes of the frame.
 
         Parameters
@@ -110,10 +131,30 @@ class PartBook:
             Monotonic.
         wall : float, s
             Wall clock, UTC.
+        at : float, s, optional
+            Wall clock at which the frame was taken; ``wall`` by default. Far from a verdict of the same name, it
+            shows another part: trays and counters are used again.
         """
         key = (pipeline, part)
-        if key not in self._decided and key not in self._open:
-            self._open[key] = _Open(wall, now, now + rule.deadline_s)
+        taken_at = wall if at is None else at
+        decided_at = self._decided.get(key)
+        if decided_at is not None and abs(taken_at - decided_at) > rule.reuse_s:
+            del self._decided[key]
+            decided_at = None
+        if decided_at is None and key not in self._open:
+            self._open[key] = _Open(wall, taken_at, now, now + rule.deadline_s)
+
+    def state(self, pipeline: str, part: str) -> PartState | None:
+        """Give what is to be checkpointed of a part; None when it is not open or nobody has answered."""
+        part_open = self._open.get((pipeline, part))
+        if part_open is None or not part_open.answers:
+            return None
+        return PartState(part_open.opened_at, part_open.at, dict(part_open.answers))
+
+    def restore(self, pipeline: str, part: str, state: PartState, rule: PartRule, *, now: float) -> None:
+        """Go on with a part that an earlier run left open; its deadline begins anew."""
+        answers = dict(state.answers)
+        self._open[pipeline, part] = _Open(state.opened_at, state.at, now, now + rule.deadline_s, answers)
 
     def answer(
         self,
@@ -159,7 +200,7 @@ class PartBook:
 
     def _decide(self, pipeline: str, part: str, part_open: _Open, *, missing: tuple[str, ...], now: float) -> Decided:
         del self._open[(pipeline, part)]
-        self._decided[(pipeline, part)] = None
+        self._decided[(pipeline, part)] = part_open.at
         while len(self._decided) > _REMEMBERED:
             self._decided.popitem(last=False)
         verdicts = {answer[0] for answer in part_open.answers.values()}

@@ -26,7 +26,7 @@ from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.commands import Orders, acknowledging, resending
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
-from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
+from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, FrameKey, listening
 from edge_runtime.daemon.front import Front, availability
 from edge_runtime.daemon.http import HttpServer
 from edge_runtime.daemon.inlet import Inlet
@@ -126,7 +126,7 @@ class Supervisor:
         )
         self._topics = Topics(config.gateway.root, config.gateway.id)
         self._session = self._make_session()
-        self._front = Front(self._session, self._topics)
+        self._front = Front(self._session, self._topics, self._complaints)
         self._intake = Intake(
             config, metrics=self._metrics, complaints=self._complaints, clock=self._clock, notify=self._note
         )
@@ -140,6 +140,7 @@ class Supervisor:
             max_tokens=max(1, config.broker.receive_maximum // 2),
         )
         self._health = lifecycle.HealthReporter(self._gateway.boot_id, self._state.folder, self._clock)
+        self._verdicts = list(stored_verdicts(self._outbox.latest("verdict", _DECIDED_KEPT)))
         self._desk = self._make_desk()
         self._status = lifecycle.StatusBoard(self._front.say_status, self._clock)
         self._dispatcher = self._make_dispatcher()
@@ -233,7 +234,7 @@ class Supervisor:
     def _take(self, note: _Note) -> None:
         """Take one word of the network thread."""
         if isinstance(note, PartSeen):
-            self._dispatcher.expect_part(note.source, note.part, note.received_at)
+            self._dispatcher.expect_part(note.source, note.part, note.received_at, note.captured_at)
         elif isinstance(note, GivenUp):
             self._dispatcher.tell_part(note.source, note.part, note.reason, note.received_at)
             self._journal.finish(note.token, now=self._clock.monotonic())
@@ -284,7 +285,9 @@ class Supervisor:
     # Parts ------------------------------------------------------------------------------------------------------
 
     def _make_desk(self) -> Desk:
-        stored = self._outbox.load_state("alarm/") | self._outbox.load_state("alert/")
+        stored = (
+            self._outbox.load_state("alarm/") | self._outbox.load_state("alert/") | self._outbox.load_state("part/")
+        )
         desk = Desk(
             self._config.pipelines,
             self._journal,
@@ -295,7 +298,7 @@ class Supervisor:
             metrics=self._metrics,
             stored=stored,
         )
-        desk.remember_parts(decided_parts(self._outbox.latest("verdict", _DECIDED_KEPT)))
+        desk.remember_parts(decided_part(verdict) for verdict in self._verdicts)
         return desk
 
     def _make_dispatcher(self) -> Dispatcher:
@@ -316,6 +319,8 @@ class Supervisor:
         )
         windows = {key.removeprefix(WINDOW): value for key, value in self._outbox.load_state(WINDOW).items()}
         dispatcher.restore_windows(listening((sensor.id for sensor in self._config.sensors), windows))
+        dispatcher.remember_frames(key for each in self._verdicts if (key := finished_frame(each)) is not None)
+        self._verdicts = []
         dispatcher.on_built = self._built
         return dispatcher
 
@@ -423,12 +428,24 @@ class Supervisor:
         self._sender.finish()
 
 
-def decided_parts(verdicts: Iterable[bytes]) -> Iterator[tuple[str, str]]:
-    """Give pipeline and part of stored verdicts; what cannot be read is left out, as a later release may write it."""
-    for payload in verdicts:
+def stored_verdicts(payloads: Iterable[bytes]) -> Iterator[PartVerdict]:
+    """Read stored verdicts; what cannot be read is left out, as a later release may have written it."""
+    for payload in payloads:
         with suppress(MessageError):
-            verdict = decode(payload, PartVerdict)
-            yield verdict.pipeline, verdict.part
+            yield decode(payload, PartVerdict)
+
+
+def decided_part(verdict: PartVerdict) -> tuple[str, str, float]:
+    """Give pipeline, part, and the wall clock (s) at which the part was seen."""
+    seen_ms = verdict.source_ms or verdict.ingest_ms or verdict.timestamp_ms
+    return verdict.pipeline, verdict.part, seen_ms / 1000
+
+
+def finished_frame(verdict: PartVerdict) -> FrameKey | None:
+    """Name the frame that decided a part, where one camera did."""
+    if verdict.camera is None or verdict.source_ms is None:
+        return None
+    return verdict.camera, verdict.part, verdict.source_ms
 
 
 def run_daemon(path: Path) -> None:

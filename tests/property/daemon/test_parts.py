@@ -147,7 +147,7 @@ def test_a_restart_with_the_decided_parts_makes_no_second_verdict(
 ) -> None:
     line = lived(frozenset(), 1.0, before)
     decided = {verdict.part for verdict in line.verdicts}
-    restarted = Line(line.rule, line.now, PartBook((PIPELINE, part) for part in decided))
+    restarted = Line(line.rule, line.now, PartBook((PIPELINE, part, 0.0) for part in decided))
     for step in after:
         restarted.live(step)
     restarted.finish()

@@ -201,7 +201,7 @@ def test_a_part_of_a_pipeline_without_a_model_is_judged_too(office: Office) -> N
 
 
 def test_a_part_decided_in_an_earlier_run_is_not_judged_again(office: Office) -> None:
-    office.desk.remember_parts([("surface", "A-17")])
+    office.desk.remember_parts([("surface", "A-17", office.wall.now_s)])
     office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
     office.see(BAD, part="A-17", verdict="ng")
     assert office.verdicts == []
@@ -234,7 +234,7 @@ def test_an_alert_without_a_model_names_none(office: Office) -> None:
     assert (alert.model, alert.model_sha256, alert.precision, alert.engine) == (None, None, None, None)
 
 
-@pytest.mark.parametrize("at", [-1e9, 0.0, 9.1e12, 1e300])
+@pytest.mark.parametrize("at", [-1e9, 0.0, 9.1e12, 1e300, 1e306, -1e306])
 def test_whatever_time_a_source_claims_the_alert_can_be_read_again(office: Office, at: float) -> None:
     office.desk.take(Outcome("surface", (BAD,)), replace(some_occasion(office), at=at))
     (alert,) = office.alerts

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from edge_runtime.daemon import parts
-from edge_runtime.daemon.parts import Decided, PartBook, PartRule
+from edge_runtime.daemon.parts import Decided, PartBook, PartRule, PartState
 from edge_runtime.messages import Verdict
 
 ANY = PartRule(frozenset(), 2.0)
@@ -91,8 +93,35 @@ def test_an_answer_for_a_decided_part_is_no_second_verdict() -> None:
 def test_a_picture_that_comes_again_does_not_open_a_decided_part() -> None:
     book = opened(ANY)
     say(book, ANY, "left", "ok")
-    book.expect("surface", "A-17", ANY, now=20.0, wall=0.0)
+    book.expect("surface", "A-17", ANY, now=20.0, wall=1_700_000_010.0, at=1_700_000_000.0)
     assert book.next_due() is None
+
+
+def test_a_name_that_is_used_again_is_another_part() -> None:
+    book = opened(ANY)
+    say(book, ANY, "left", "ok")
+    book.expect("surface", "A-17", ANY, now=30.0, wall=1_700_000_020.0)
+    decided = say(book, ANY, "left", "ng", now=30.5)
+    assert decided is not None
+    assert decided.verdict == "ng"
+
+
+def test_an_open_part_goes_on_where_an_earlier_run_left_it() -> None:
+    book = opened(BOTH)
+    say(book, BOTH, "left", "ng")
+    state = book.state("surface", "A-17")
+    assert state is not None
+    again = PartBook()
+    again.restore(
+        "surface", "A-17", msgspec.msgpack.decode(msgspec.msgpack.encode(state), type=PartState), BOTH, now=5.0
+    )
+    decided = say(again, BOTH, "right", "ok", now=5.5)
+    assert decided is not None
+    assert (decided.verdict, decided.reasons) == ("ng", ("ng by left",))
+
+
+def test_a_part_that_nobody_answered_for_needs_no_checkpoint() -> None:
+    assert opened(BOTH).state("surface", "A-17") is None
 
 
 def test_a_second_picture_does_not_move_the_deadline() -> None:
@@ -110,8 +139,8 @@ def test_the_same_part_is_judged_by_each_pipeline() -> None:
 
 
 def test_parts_decided_by_an_earlier_run_are_remembered() -> None:
-    book = PartBook([("surface", "A-17")])
-    book.expect("surface", "A-17", ANY, now=10.0, wall=0.0)
+    book = PartBook([("surface", "A-17", 1_700_000_000.0)])
+    book.expect("surface", "A-17", ANY, now=10.0, wall=1_700_000_003.0)
     assert book.is_decided("surface", "A-17")
     assert book.next_due() is None
 
