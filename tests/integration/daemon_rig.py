@@ -204,10 +204,11 @@ class Daemon:
             except subprocess.TimeoutExpired:
                 self.kill()
 
-    def committed(self) -> dict[str, dict[str, Any]]:
-        """Every numbered event in the outbox, by event id, read beside the daemon."""
+    def committed(self, *, unsent: bool = False) -> dict[str, dict[str, Any]]:
+        """Every numbered event in the outbox, or those that the broker lacks, by event id; read beside the daemon."""
+        query = "SELECT event_id, payload FROM event WHERE series != ''" + (" AND acked_ms IS NULL" if unsent else "")
         with closing(sqlite3.connect(f"file:{self.folder / 'state' / 'outbox.sqlite'}?mode=ro", uri=True)) as database:
-            rows = database.execute("SELECT event_id, payload FROM event WHERE series != ''").fetchall()
+            rows = database.execute(query).fetchall()
         return {event_id: json.loads(payload) for event_id, payload in rows}
 
 
@@ -354,15 +355,17 @@ class Consumer(_Client):
                     found[event["part"]].append(event)
         return found
 
-    def recover(self, daemon: Daemon, *, within_s: float = 20.0) -> set[str]:
-        """Ask for what is missing until all is there or the time is over; gives the event ids that stay lost."""
-        give_up_at = time.monotonic() + within_s
-        asked_at = 0.0
+    def recover(self, daemon: Daemon, *, patience_s: float = 10.0) -> set[str]:
+        """Wait for what is on its way, then ask for what is missing; gives the event ids that stay lost."""
+        give_up_at = time.monotonic() + patience_s
+        asked_at, last = 0.0, -1
         while (lost := daemon.committed().keys() - self.events.keys()) and time.monotonic() < give_up_at:
-            if time.monotonic() - asked_at > 1.0:
+            if len(lost) != last:
+                last, give_up_at = len(lost), time.monotonic() + patience_s
+            elif time.monotonic() - asked_at > 2.0 and not daemon.committed(unsent=True):
                 asked_at = time.monotonic()
                 self.ask_for_gaps()
-            time.sleep(0.05)
+            time.sleep(0.1)
         return set(lost)
 
 

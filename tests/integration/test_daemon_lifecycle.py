@@ -8,12 +8,23 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paho.mqtt.client as paho
 import psutil
 import pytest
 
 from tests.integration.certificates import Certificates
 from tests.integration.conftest import MosquittoFactory
-from tests.integration.daemon_rig import COMMAND, SOURCES, Consumer, Daemon, Plant, alive, running_plant, until
+from tests.integration.daemon_rig import (
+    COMMAND,
+    SOURCES,
+    Consumer,
+    Daemon,
+    Plant,
+    Publisher,
+    alive,
+    running_plant,
+    until,
+)
 from tests.integration.factory_inputs import block_times_ms, picture, samples
 from tests.integration.mosquitto import Mosquitto
 
@@ -156,6 +167,32 @@ def test_events_of_an_outage_arrive_after_it_and_say_so(plant: Plant) -> None:
     until(lambda: "after-the-outage" in plant.consumer.verdicts(), "a verdict after the outage", within_s=20)
     assert plant.consumer.recover(plant.daemon) == set()
     assert any(event["buffered"] for event in plant.consumer.events.values())
+
+
+def test_events_that_the_broker_lacked_are_sent_after_a_restart(plant: Plant) -> None:
+    names = [f"unsent-{number}" for number in range(150)]
+    show_parts(plant, names)
+    until(lambda: names[0] in plant.consumer.verdicts(), "work in progress")
+    plant.broker.kill()
+    until(lambda: plant.daemon.page("ready")[0] == 503, "the link is gone")
+    time.sleep(0.5)
+    plant.daemon.kill()
+    unsent = plant.daemon.committed(unsent=True)
+    plant.broker.start()
+    plant.daemon.start()
+    until(lambda: unsent.keys() <= plant.consumer.events.keys(), "events of the boot before")
+    assert unsent
+    assert all(plant.consumer.events[event_id]["buffered"] for event_id in unsent)
+
+
+def test_daemon_over_mqtt_3_1_1_takes_envelopes(tmp_path: Path, mosquitto: Mosquitto) -> None:
+    daemon = Daemon(tmp_path / "gateway", mosquitto.port, broker='protocol = "3.1.1"')
+    with Plant(mosquitto, daemon) as plant:
+        daemon.start()
+        older = plant.join(Publisher(mosquitto, "older", version=paho.MQTTv311))
+        older.publish("plant/cam/cam1/frame", picture(4), part="enveloped", ts_ms=round(time.time() * 1000))
+        until(lambda: "enveloped" in plant.consumer.verdicts(), "a verdict")
+        assert plant.consumer.verdicts()["enveloped"][0]["verdict"] == "ok"
 
 
 def test_source_that_was_taken_out_of_the_configuration_is_counted(gateway: Plant) -> None:
