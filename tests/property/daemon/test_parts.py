@@ -68,7 +68,7 @@ class Line:
 
 
 def lived(cameras: frozenset[str], deadline_s: float, story: list[tuple[object, ...]]) -> Line:
-    line = Line(PartRule(cameras, deadline_s))
+    line = Line(PartRule(cameras, deadline_s, reuse_s=1e9))  # no name is used again in these stories
     for step in story:
         line.live(step)
     return line
