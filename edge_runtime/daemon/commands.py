@@ -10,9 +10,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Mapping
 
 from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.intake import UNFORESEEN
 from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
 from edge_runtime.messages import AlertAck, Command, EventsResend, Reply, decode_command
 
+_log = logging.getLogger(__name__)
 audit = logging.getLogger("edge_runtime.audit")
 
 _REMEMBERED = 1024
@@ -56,6 +58,8 @@ class Orders:
             command = decode_command(name, payload)
         except MessageError as error:
             return self._reply("", name, reason=error.reason, text=str(error))
+        except UNFORESEEN as error:
+            return self._reply("", name, reason="internal", text=f"this release cannot read it: {error!r}")
         key = (command.issuer, name, command.id)
         before = self._answered.get(key)
         if before is not None:
@@ -78,6 +82,9 @@ class Orders:
             return self._reply(command.id, name, reason=error.reason, text=str(error))
         except EdgeRuntimeError as error:
             return self._reply(command.id, name, reason="failed", text=str(error))
+        except UNFORESEEN as error:
+            _log.exception("stage=processing command=%s", name)
+            return self._reply(command.id, name, reason="internal", text=f"a fault of this release: {error!r}")
 
     def _reply(self, command_id: str, name: str, *, reason: str = "", text: str) -> Reply:
         return Reply(

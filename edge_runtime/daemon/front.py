@@ -8,10 +8,10 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from contextlib import suppress
 
 from msgspec import Struct
 
+from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Addresses
 from edge_runtime.messages import (
     AlertSummary,
@@ -44,11 +44,14 @@ class Front:
         The link.
     topics : Topics
         The gateway's topics.
+    complaints : Complaints
+        Logs what can never be published.
     """
 
-    def __init__(self, session: BrokerSession, topics: Topics) -> None:
+    def __init__(self, session: BrokerSession, topics: Topics, complaints: Complaints) -> None:
         self._session = session
         self._topics = topics
+        self._complaints = complaints
         self._waiting: dict[str, Outgoing] = {}
         self._answers: deque[Outgoing] = deque(maxlen=_ANSWERS)
 
@@ -83,11 +86,11 @@ class Front:
         empty : bool
             False when something still waits.
         """
-        while self._answers and self._session.publish(self._answers[0]) is not None:
+        while self._answers and self._hand_over(self._answers[0]):
             self._answers.popleft()
         while self._waiting:
             topic = next(iter(self._waiting))
-            if self._session.publish(self._waiting[topic]) is None:
+            if not self._hand_over(self._waiting[topic]):
                 return False
             del self._waiting[topic]
         return not self._answers
@@ -100,7 +103,7 @@ class Front:
         """Publish how the gateway is, and its figures."""
         self._retain(self._topics.health(), message)
         for name, figure in figures.items():
-            self._session.publish(Outgoing(self._topics.metric(name), encode(figure)))
+            self._hand_over(Outgoing(self._topics.metric(name), encode(figure)))
 
     def say_status(self, pipeline: str, message: PipeStatus) -> None:
         """Publish a pipeline's status."""
@@ -116,22 +119,29 @@ class Front:
 
     def say_result(self, message: PipeResult) -> None:
         """Publish what a pipeline saw; not retained, QoS 0."""
-        self._session.publish(Outgoing(self._topics.pipe_result(message.pipeline), encode(message)))
+        self._hand_over(Outgoing(self._topics.pipe_result(message.pipeline), encode(message)))
 
     def answer(self, command: Incoming, reply: Reply) -> None:
         """Answer a command where its sender wants it; an unreadable one without a response topic stays unanswered."""
         if not (reply.id or command.response_topic):
             return
         topic = command.response_topic or self._topics.reply(reply.id)
-        with suppress(ValueError):  # a response topic that nobody can publish to
-            answer = Outgoing(topic, encode(reply), 1, correlation_data=command.correlation_data)
-            if self._session.publish(answer) is None:
-                self._answers.append(answer)
+        answer = Outgoing(topic, encode(reply), 1, correlation_data=command.correlation_data)
+        if not self._hand_over(answer):
+            self._answers.append(answer)
 
     def _retain(self, topic: str, message: Struct) -> None:
         self._say(Outgoing(topic, encode(message), 1, retain=True))
 
     def _say(self, message: Outgoing) -> None:
         """Publish now, or when there is room; of several messages on one topic the last."""
-        if message.topic in self._waiting or self._session.publish(message) is None:
+        if message.topic in self._waiting or not self._hand_over(message):
             self._waiting[message.topic] = message
+
+    def _hand_over(self, message: Outgoing) -> bool:
+        """Publish; False when there is no room now. What can never be published is dropped, and logged."""
+        try:
+            return self._session.publish(message) is not None
+        except ValueError as error:
+            self._complaints.say("sending", "broker", "not_publishable", str(error))
+            return True

@@ -20,7 +20,6 @@ import msgspec
 from edge_runtime import __version__, kernels
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.ring import Ring
-from edge_runtime.errors import HostEnvironmentError
 
 _log = logging.getLogger(__name__)
 
@@ -158,15 +157,23 @@ class WorkerKeeper:
         now = self._clock()
         if self._launcher is None:
             if now >= self._not_before:
-                self._launch(now)
+                self._try_to_launch(events, now)
             return events
         self._read_control(events, now)
         self._read_channel(events, now)
         self._watch(events, now)
         return events
 
+    def _try_to_launch(self, events: list[Event], now: float) -> None:
+        """Start the launcher; where the host lacks memory, processes or descriptors, again after a pause."""
+        try:
+            self._launch(now)
+        except OSError as error:
+            _log.warning("stage=processing the worker cannot be started: %s", error)
+            self._lose("start_failed", events, now, with_launcher=True)
+
     def _launch(self, now: float) -> None:
-        """Start the process that workers are forked from."""
+        """Start the process that workers are forked from; OSError when the host cannot."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         numbers = (theirs.fileno(), self._ring.fd, self._ring.n_slots, self._ring.slot_bytes, self._limits.memory_bytes)
         command = [sys.executable, "-m", "edge_runtime.daemon.launcher", *map(str, numbers), self._formats]
@@ -177,8 +184,9 @@ class WorkerKeeper:
                 pass_fds=(theirs.fileno(), self._ring.fd),
                 env=self._environment(),
             )
-        except OSError as error:
-            raise HostEnvironmentError(f"the worker cannot be started: {error}") from error
+        except OSError:
+            ours.close()
+            raise
         finally:
             theirs.close()
         ours.setblocking(False)

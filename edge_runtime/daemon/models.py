@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from edge_runtime.bundle.folder import read_limited
 from edge_runtime.bundle.manifest import ImagePreprocessing
 from edge_runtime.bundle.reader import Bundle
 from edge_runtime.bundle.recorded import Triple
+from edge_runtime.bundle.signature import MAX_KEY_BYTES
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, Pipeline
 from edge_runtime.daemon import protocol
@@ -87,5 +89,11 @@ def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers
 
 
 def trusted_pems(store: BundleStore) -> tuple[bytes, ...]:
-    """Give the public keys, for the worker to verify bundles once more."""
-    return tuple(path.read_bytes() for path in sorted((store.root / "trust").glob("*.pem")))
+    """Give the public keys, for the worker to verify bundles once more.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If a key cannot be read.
+    """
+    return tuple(read_limited(path, MAX_KEY_BYTES) for path in sorted((store.root / "trust").glob("*.pem")))

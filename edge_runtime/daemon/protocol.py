@@ -22,6 +22,8 @@ _ITEM_BYTES: dict[str, int] = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8
 }  # fmt: skip
 _LABEL_LENGTH, _UNIT_LENGTH = 64, 16
+#: Beyond every time that the codec lets in, s since the epoch, either way.
+_FARTHEST_S = 1e14
 
 #: The longest window state that is carried over to a new worker; a larger window begins anew.
 STATE_BYTES = 1 << 17
@@ -198,7 +200,7 @@ def _list_faults(message: FromWorker, pipelines: Container[str]) -> Iterator[str
         for outcome in message.outcomes:
             if outcome.pipeline not in pipelines:
                 yield f"an outcome of the unknown pipeline {outcome.pipeline[:64]!r}"
-            if outcome.at is not None and not math.isfinite(outcome.at):
+            if outcome.at is not None and not abs(outcome.at) <= _FARTHEST_S:
                 yield f"an outcome at {outcome.at}"
             yield from _list_finding_faults(outcome.findings)
     elif isinstance(message, (Building, Built, Refused)):

@@ -273,4 +273,4 @@ def _sentence(event_type: str, alarm: Alarm, finding: Finding, occasion: Occasio
 
 def _ms(seconds: float) -> int:
     """Epoch milliseconds, within what our messages can hold: a source may claim any time."""
-    return min(max(0, round(seconds * 1000)), _LATEST_MS)
+    return round(min(max(0.0, seconds * 1000), _LATEST_MS))

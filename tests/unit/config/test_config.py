@@ -34,6 +34,11 @@ def test_smallest_configuration_is_one_id() -> None:
     assert parse_config(MINIMAL).gateway.id == "g1"
 
 
+def test_the_limit_of_a_message_leaves_room_for_our_own() -> None:
+    (problem,) = problems(MINIMAL + b"[broker]\nmax_payload_bytes = 65535\n")
+    assert "65536" in problem
+
+
 def test_client_id_is_the_gateway_s_unless_given() -> None:
     assert parse_config(MINIMAL).broker.client_id == "g1"
     assert parse_config(MINIMAL + b'[broker]\nclient_id = "other"\n').broker.client_id == "other"

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import fcntl
+import os
 import resource
 import socket
 from collections.abc import Iterator
+from contextlib import suppress
+from itertools import pairwise
 from typing import Any
 
 import msgspec
 import pytest
 
 from edge_runtime.daemon import protocol
-from edge_runtime.daemon.keeper import Event, Lost
+from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.findings import Finding
 from tests.unit.daemon.keepers import BUILT, READY, Scripted
@@ -173,6 +177,58 @@ def test_a_launcher_that_dies_right_after_its_first_word_is_replaced(keeper: Scr
     assert len(keeper.launched_at) == 2
 
 
+@pytest.fixture
+def real_keeper() -> Iterator[WorkerKeeper]:
+    ring = Ring(2, 4096)
+    load = protocol.Load((), (), {}, 1)
+    keeper = WorkerKeeper(ring, lambda: load, formats=[], limits=WorkerLimits(), clock=lambda: 0.0)
+    yield keeper
+    keeper.close()
+    ring.close()
+
+
+@pytest.fixture
+def descriptors() -> Iterator[list[int]]:
+    """Let this process take no more descriptors than are closed of these."""
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(256, limits[0]), limits[1]))
+    taken: list[int] = []
+    with suppress(OSError):
+        while True:
+            taken.append(os.dup(0))
+    yield taken
+    resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+    for descriptor in taken:
+        os.close(descriptor)
+
+
+@pytest.mark.parametrize("n_free", [0, 1, 2, 3], ids=lambda n_free: f"{n_free} free")
+def test_a_host_without_descriptors_is_a_start_that_failed(
+    real_keeper: WorkerKeeper, descriptors: list[int], n_free: int
+) -> None:
+    for _ in range(n_free):
+        os.close(descriptors.pop())
+    assert real_keeper.poll() == [Lost("start_failed", None, ())]
+    descriptors.extend(os.dup(0) for _ in range(n_free))  # whatever it took, it gave back
+    assert real_keeper.filenos() == []
+
+
+def test_a_host_that_cannot_start_processes_is_asked_less_and_less_often(keeper: Scripted) -> None:
+    asked_at: list[float] = []
+
+    def refuse(now: float) -> None:
+        asked_at.append(now)
+        raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
+
+    keeper._launch = refuse  # type: ignore[method-assign] # what the host does
+    while keeper.now < 120.0:
+        keeper.poll()
+        keeper.now += 0.125
+    waits = [later - earlier for earlier, later in pairwise(asked_at)]
+    assert waits == sorted(waits)
+    assert 5.0 < waits[-1] <= 10.5
+
+
 def test_starts_that_fail_again_and_again_become_rarer(keeper: Scripted) -> None:
     while keeper.now < 120.0:
         keeper.poll()
@@ -247,6 +303,7 @@ def seen(**changes: Any) -> protocol.Done:
         protocol.encode(done(1, protocol.Outcome("surface", reason="a reason; with anything in it"))),
         protocol.encode(done(1, protocol.Outcome("surface", detail="x" * 501))),
         protocol.encode(done(1, protocol.Outcome("surface", at=float("nan")))),
+        protocol.encode(done(1, protocol.Outcome("surface", at=1e306))),
         protocol.encode(msgspec.structs.replace(done(1), busy_ms=-1.0)),
         protocol.encode(msgspec.structs.replace(done(1), busy_ms=float("nan"))),
         protocol.encode(seen(score=float("nan"))),
@@ -269,6 +326,7 @@ def seen(**changes: Any) -> protocol.Done:
         "free text as reason",
         "long detail",
         "time that is no number",
+        "time beyond every clock",
         "negative time spent",
         "time spent that is no number",
         "score that is no number",

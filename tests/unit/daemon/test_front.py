@@ -1,0 +1,46 @@
+"""What is only state, on its way to a broker in memory."""
+
+from __future__ import annotations
+
+from edge_runtime.config import BrokerSettings
+from edge_runtime.daemon.complaints import Complaints
+from edge_runtime.daemon.front import Front
+from edge_runtime.messages import PipeResult, PipeStatus, Reply
+from edge_runtime.mqtt.interface import Incoming
+from edge_runtime.mqtt.memory import MemoryBroker, MemorySession
+from edge_runtime.mqtt.topics import Topics
+
+
+def front_of(broker: MemoryBroker, max_payload_bytes: int = 65_536) -> Front:
+    session = MemorySession(broker, BrokerSettings(client_id="gw1", max_payload_bytes=max_payload_bytes))
+    session.start()
+    return Front(session, Topics("edge", "gw1"), Complaints(lambda: 0.0))
+
+
+def status(reason: str) -> PipeStatus:
+    return PipeStatus(pipeline="surface", status="failed", reason=reason, timestamp_ms=1)
+
+
+def test_what_is_too_long_to_publish_is_dropped_and_the_rest_goes_on() -> None:
+    broker = MemoryBroker()
+    front = front_of(broker, max_payload_bytes=200)
+    front.say_status("surface", status("x" * 300))
+    front.say_status("surface", status("short"))
+    assert front.flush()
+    assert [b"short" in message.payload for message in broker.published] == [True]
+
+
+def test_a_result_that_is_too_long_is_dropped() -> None:
+    broker = MemoryBroker()
+    front = front_of(broker, max_payload_bytes=20)
+    front.say_result(PipeResult(pipeline="surface", source="cam1", abnormal=False, timestamp_ms=1, latency_ms=1.0))
+    assert broker.published == []
+
+
+def test_a_reply_to_where_nobody_can_publish_is_dropped() -> None:
+    broker = MemoryBroker()
+    front = front_of(broker)
+    order = Incoming("edge/gw1/cmd/alert/ack", b"{}", 1, response_topic="a/#")
+    front.answer(order, Reply(id="c1", command="alert/ack", ok=True, timestamp_ms=1))
+    assert front.flush()
+    assert broker.published == []
