@@ -261,12 +261,16 @@ class Lowering:
         *calls: Call,
         scratch_bytes: int = 0,
         in_place: tuple[tuple[Tensor, Tensor], ...] = (),
+        slide: tuple[Tensor, Tensor, int, int] | None = None,
         macs: int = 0,
     ) -> None:
         """Append one step."""
         pairs = tuple((self.buffer(source), self.buffer(target)) for source, target in in_place)
         pairs = tuple(pair for pair in pairs if self.buffers[pair[0]].place == "arena")
-        self.steps.append(Step(operator.index, operator.name, calls, scratch_bytes, pairs, macs))
+        slides: tuple[tuple[int, int, int, int], ...] = ()
+        if slide is not None and self.buffers[self.buffer(slide[0])].place == "arena":
+            slides = ((self.buffer(slide[0]), self.buffer(slide[1]), slide[2], slide[3]),)
+        self.steps.append(Step(operator.index, operator.name, calls, scratch_bytes, pairs, slides, macs))
 
     # -- scaling of sums -----------------------------------------------------------------------------------------
 

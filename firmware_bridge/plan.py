@@ -1,8 +1,8 @@
 """Where everything lies in the arena, and in which order the steps run.
 
 The order is searched for the smallest peak of live bytes (beam search over the graph's cuts), operators that may work
-in place do, and the remaining blocks are placed by several fitting rules, of which the smallest result is kept. The
-peak of live bytes is a lower bound for that order; ``Plan`` carries it beside the size that was reached.
+in place do, outputs slide into inputs that are used up in order, and the blocks are placed by several fitting rules,
+of which the smallest result is kept. ``Plan`` carries a lower bound for that order beside the size that was reached.
 """
 
 from __future__ import annotations
@@ -44,6 +44,11 @@ class Block:
     last: int
 
 
+#: By (index of the block that is read, index of the one that is written), if they overlap: how many bytes the first
+#: must begin after the second at least, and the unit that this number must be a multiple of.
+Slides = dict[tuple[int, int], tuple[int, int]]
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """The arena's layout.
@@ -59,7 +64,7 @@ class Plan:
     arena_bytes : int
         What the caller provides.
     lower_bound : int
-        Peak of live bytes of this order; no placement can be smaller.
+        No placement for this order can be smaller.
     state_offset_of : dict of int to int
         Byte offset of every state buffer.
     state_bytes : int
@@ -92,12 +97,13 @@ def plan_program(program: Program) -> Plan:
         The smallest of what was tried; the same for the same program.
     """
     natural = tuple(range(len(program.steps)))
-    orders = {natural, _searched_order(program)}
-    candidates = [
-        (_lower_bound(blocks), order, blocks) for order in sorted(orders) for blocks in [_blocks(program, order)]
-    ]
-    bound, order, blocks = min(candidates, key=lambda entry: (entry[0], entry[1] != natural))
-    offsets = _place(blocks, bound)
+    candidates = []
+    for order in sorted({natural, _searched_order(program)}):
+        blocks = _blocks(program, order)
+        slides = _slides(program, order, blocks)
+        candidates.append((_lower_bound(blocks, slides), order != natural, order, blocks, slides))
+    bound, _, order, blocks, slides = min(candidates, key=lambda entry: entry[:3])
+    offsets = _place(blocks, slides, bound)
     arena = max((offset + block.nbytes for offset, block in zip(offsets, blocks, strict=True)), default=0)
     offset_of, scratch_of = {}, [0] * len(order)
     for offset, block in zip(offsets, blocks, strict=True):
@@ -186,7 +192,15 @@ class _Search:
             ),
             default=0,
         )
-        peak = live + grown - shared + step.scratch_bytes
+        overlap = max(
+            (
+                _saving(program.buffers[source].nbytes, program.buffers[target].nbytes, distance)
+                for source, target, distance, _ in step.slides
+                if source in dying
+            ),
+            default=0,
+        )
+        peak = live + grown - max(shared, overlap) + step.scratch_bytes
         freed = sum(program.buffers[buffer].nbytes for buffer in dying)
         unused = sum(
             program.buffers[buffer].nbytes
@@ -281,33 +295,92 @@ def _sharing(step: Step, program: Program) -> list[tuple[int, int]]:
     return sorted(pairs, key=lambda pair: sizes[pair[0]].nbytes)
 
 
-def _lower_bound(blocks: Sequence[Block]) -> int:
+def _saving(source_bytes: int, target_bytes: int, distance: int) -> int:
+    """Bytes that two blocks save by overlapping with the source ``distance`` bytes behind the target's beginning."""
+    return max(0, source_bytes + target_bytes - max(distance + source_bytes, target_bytes))
+
+
+def _slides(program: Program, order: Sequence[int], blocks: Sequence[Block]) -> Slides:
+    """Pairs of blocks that may overlap: the source dies in the step in which the target begins."""
+    home = {buffer: index for index, block in enumerate(blocks) for buffer in block.buffers}
+    found: Slides = {}
+    for position, index in enumerate(order):
+        for source, target, distance, unit in program.steps[index].slides:
+            a, b = home[source], home[target]
+            if a != b and blocks[a].last == position == blocks[b].first:
+                found[a, b] = (distance, unit)
+    return found
+
+
+def _lower_bound(blocks: Sequence[Block], slides: Slides) -> int:
+    """Size below which no placement of these blocks exists.
+
+    The peak of live bytes is one bound. In an arena too small to hold two blocks of a slide beside each other the slide
+    is forced, and a chain of forced slides needs the sum of its distances: the smallest size that is consistent with
+    what it forces is another.
+    """
     positions = range(max((block.last for block in blocks), default=0) + 1)
-    return max(sum(block.nbytes for block in blocks if block.first <= at <= block.last) for at in positions)
+    live = [sum(block.nbytes for block in blocks if block.first <= at <= block.last) for at in positions]
+    for (a, b), (distance, _) in slides.items():
+        live[blocks[b].first] -= _saving(blocks[a].nbytes, blocks[b].nbytes, distance)
+    peak = max(live)
+    pair_bytes = {pair: blocks[pair[0]].nbytes + blocks[pair[1]].nbytes for pair in slides}
+    sizes = sorted({peak, *(nbytes for nbytes in pair_bytes.values() if nbytes > peak)})
+    for size, limit in zip(sizes, [*sizes[1:], 1 << 62], strict=True):
+        forced = {pair: slide for pair, slide in slides.items() if pair_bytes[pair] > size}
+        needed = max(size, _chain_height(blocks, forced))
+        if needed < limit:
+            return needed
+    return peak
 
 
-def _fit(blocks: Sequence[Block], order: Sequence[int]) -> list[int]:
+def _chain_height(blocks: Sequence[Block], forced: Slides) -> int:
+    """Height of blocks that stand on each other's distances, by the longest chain."""
+    offsets = [0] * len(blocks)
+    for a, b in sorted(forced, key=lambda pair: -blocks[pair[1]].first):  # a source ends where its target begins
+        offsets[a] = max(offsets[a], offsets[b] + forced[a, b][0])
+    return max((offset + block.nbytes for offset, block in zip(offsets, blocks, strict=True)), default=0)
+
+
+def _forbidden(
+    blocks: Sequence[Block], slides: Slides, offsets: Sequence[int], index: int, other: int
+) -> tuple[int, int]:
+    """Offsets between which a block may not begin because of another one that is placed; both ends are allowed."""
+    low, high = offsets[other] - blocks[index].nbytes, offsets[other] + blocks[other].nbytes
+    if (other, index) in slides:  # the other one is read, this one is written before it
+        low = max(low, offsets[other] - slides[other, index][0])
+    if (index, other) in slides:
+        high = min(high, offsets[other] + slides[index, other][0])
+    return low, high
+
+
+def _fit(blocks: Sequence[Block], slides: Slides, order: Sequence[int]) -> list[int]:
     """First fit, block after block."""
     offsets = [0] * len(blocks)
     placed: list[int] = []
     for index in order:
         block = blocks[index]
-        busy = sorted(
-            (offsets[other], offsets[other] + blocks[other].nbytes)
-            for other in placed
-            if blocks[other].first <= block.last and block.first <= blocks[other].last
-        )
-        offset = 0
-        for start, end in busy:
-            if offset + block.nbytes <= start:
-                break
-            offset = max(offset, _up(end, block.align))
+        others = [i for i in placed if blocks[i].first <= block.last and block.first <= blocks[i].last]
+        busy = sorted(_forbidden(blocks, slides, offsets, index, other) for other in others)
+        units = [
+            (other, slides[pair][1]) for other in others for pair in ((index, other), (other, index)) if pair in slides
+        ]
+        offset, settled = 0, False
+        while not settled:
+            settled = True
+            for low, high in busy:
+                if low < offset < high:
+                    offset, settled = _up(high, block.align), False
+            for other, unit in units:
+                apart = offset >= offsets[other] + blocks[other].nbytes or offset + block.nbytes <= offsets[other]
+                if not apart and (offset - offsets[other]) % unit:
+                    offset, settled = offset + (offsets[other] - offset) % unit, False
         offsets[index] = offset
         placed.append(index)
     return offsets
 
 
-def _place(blocks: Sequence[Block], bound: int) -> list[int]:
+def _place(blocks: Sequence[Block], slides: Slides, bound: int) -> list[int]:
     """Offsets of all blocks, the smallest arena of several rules and of seeded shuffles around the best."""
     everything = range(len(blocks))
     rules = [
@@ -315,13 +388,16 @@ def _place(blocks: Sequence[Block], bound: int) -> list[int]:
         sorted(everything, key=lambda i: (-(blocks[i].last - blocks[i].first), -blocks[i].nbytes)),
         sorted(everything, key=lambda i: -blocks[i].nbytes * (1 + blocks[i].last - blocks[i].first)),
         sorted(everything, key=lambda i: (blocks[i].first, -blocks[i].nbytes)),
+        sorted(everything, key=lambda i: (-blocks[i].first, -blocks[i].nbytes)),
+        sorted(everything, key=lambda i: (-blocks[i].last, -blocks[i].nbytes)),
     ]
+    rules += [sorted(rule, key=lambda i: not blocks[i].buffers) for rule in rules]  # scratch after everything else
 
     def height(offsets: Sequence[int]) -> int:
         return max((o + block.nbytes for o, block in zip(offsets, blocks, strict=True)), default=0)
 
-    best_order = min(rules, key=lambda order: height(_fit(blocks, order)))
-    best = _fit(blocks, best_order)
+    best_order = min(rules, key=lambda order: height(_fit(blocks, slides, order)))
+    best = _fit(blocks, slides, best_order)
     dice = random.Random(0)  # noqa: S311 - a reproducible search, not a secret
     for _ in range(_RESTARTS):
         if height(best) <= _up(bound, ARENA_ALIGN) or len(blocks) > _SEARCHED_STEPS:
@@ -330,7 +406,7 @@ def _place(blocks: Sequence[Block], bound: int) -> list[int]:
         for _ in range(3):
             a, b = dice.randrange(len(order)), dice.randrange(len(order))
             order.insert(a, order.pop(b))
-        offsets = _fit(blocks, order)
+        offsets = _fit(blocks, slides, order)
         if height(offsets) <= height(best):
             best, best_order = offsets, order
     return best

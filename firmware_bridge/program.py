@@ -123,6 +123,9 @@ class Step:
         Working memory during the step.
     in_place : tuple of (int, int)
         Pairs (read buffer, written buffer) that may be the same memory.
+    slides : tuple of (int, int, int, int)
+        (read buffer, written buffer, distance, unit): the written one may overlap the read one if it begins at least
+        ``distance`` bytes and a whole number of ``unit`` bytes before it: what is overwritten has been used by then.
     macs : int
         Multiply-accumulates, for reports.
     """
@@ -132,6 +135,7 @@ class Step:
     calls: tuple[Call, ...]
     scratch_bytes: int = 0
     in_place: tuple[tuple[int, int], ...] = ()
+    slides: tuple[tuple[int, int, int, int], ...] = ()
     macs: int = 0
 
     @property

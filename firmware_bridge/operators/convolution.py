@@ -2,43 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.arithmetic import activation_range, quantize_multiplier
 from firmware_bridge.lowering import Lowering, pad_axis, per_channel_scales, product, round_up_4
 from firmware_bridge.model import Operator, Tensor
+from firmware_bridge.operators.sliding import Geometry, slide_distance
 from firmware_bridge.program import Call, Params, Scratch, Table
 from firmware_bridge.schema import SAME_PADDING
-
-
-@dataclass(frozen=True, slots=True)
-class Geometry:
-    """Window, steps and padding of a sliding operator."""
-
-    kernel_h: int
-    kernel_w: int
-    stride_h: int
-    stride_w: int
-    dilation_h: int
-    dilation_w: int
-    pad_top: int
-    pad_left: int
-
-    def values(self) -> dict[str, int]:
-        """Fields of the C parameter struct."""
-        return {
-            "kernel_h": self.kernel_h,
-            "kernel_w": self.kernel_w,
-            "stride_h": self.stride_h,
-            "stride_w": self.stride_w,
-            "dilation_h": self.dilation_h,
-            "dilation_w": self.dilation_w,
-            "pad_top": self.pad_top,
-            "pad_left": self.pad_left,
-        }
 
 
 def geometry(lowering: Lowering, operator: Operator, kernel: tuple[int, int]) -> Geometry:
@@ -216,7 +188,8 @@ def add_convolution(
     plain_scratch = 0 if one_run else stride
     scratch = 8 * stride + (stride if needs_bytes else 0) if lowering.target.smlad else plain_scratch
     call = Call("conv_s8", "edge_k1_conv_s8", (params, lowering.read(source), lowering.write(target), Scratch()))
-    lowering.add(operator, call, scratch_bytes=scratch, macs=product(target_shape) * depth)
+    slide = (source, target, slide_distance(window, source_shape, target_shape), 1)
+    lowering.add(operator, call, scratch_bytes=scratch, slide=slide, macs=product(target_shape) * depth)
 
 
 def add_fully_connected(
@@ -289,4 +262,7 @@ def lower_depthwise(lowering: Lowering, operator: Operator) -> None:
     arguments = (params, lowering.read(source), lowering.write(target), Scratch())
     call = Call("depthwise_s8", "edge_k1_depthwise_s8", arguments)
     scratch = 8 * kernel_h * kernel_w + 16 * kernel_h if lowering.target.smlad and channels == depth else 0
-    lowering.add(operator, call, scratch_bytes=scratch, macs=target.count * kernel_h * kernel_w)
+    same = channels == depth
+    distance = slide_distance(window, source.shape, target.shape, per_channel=True)
+    slide = (source, target, distance, depth) if same else None
+    lowering.add(operator, call, scratch_bytes=scratch, slide=slide, macs=target.count * kernel_h * kernel_w)

@@ -6,7 +6,6 @@ from firmware_bridge.arithmetic import product_scale, quantize_multiplier
 from firmware_bridge.lowering import Lowering, per_channel_scales
 from firmware_bridge.model import Operator
 from firmware_bridge.operators.convolution import (
-    Geometry,
     add_convolution,
     add_fully_connected,
     bias_of,
@@ -14,6 +13,7 @@ from firmware_bridge.operators.convolution import (
     output_clamp,
     weights_of,
 )
+from firmware_bridge.operators.sliding import Geometry
 
 _ONE_TO_ONE = Geometry(1, 1, 1, 1, 1, 1, 0, 0)
 

@@ -9,6 +9,7 @@ from firmware_bridge.lowering import EDGE_MAX_AXES, Lowering, product
 from firmware_bridge.model import Operator
 from firmware_bridge.operators.binary import fill_axes, merge_axes, steps_of
 from firmware_bridge.operators.convolution import geometry
+from firmware_bridge.operators.sliding import slide_distance
 from firmware_bridge.program import Call, Params
 
 _MAX_SUMMED = 1 << 23
@@ -43,7 +44,8 @@ def lower(lowering: Lowering, operator: Operator) -> None:
         },
     )
     function = "edge_k1_average_pool_s8" if operator.name == "AVERAGE_POOL_2D" else "edge_k1_max_pool_s8"
-    lowering.add(operator, Call("pool_s8", function, (params, lowering.read(source), lowering.write(target))))
+    call = Call("pool_s8", function, (params, lowering.read(source), lowering.write(target)))
+    lowering.add(operator, call, slide=(source, target, slide_distance(window, source.shape, target.shape), 1))
 
 
 def lower_mean(lowering: Lowering, operator: Operator) -> None:
