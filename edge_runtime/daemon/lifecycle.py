@@ -86,6 +86,8 @@ class Vitals:
         All processes of the gateway.
     last_alert_seq, last_verdict_seq : int
         Highest numbers given.
+    n_refused : int
+        Events that the broker does not take.
     """
 
     connected: bool
@@ -98,6 +100,7 @@ class Vitals:
     pids: tuple[int, ...]
     last_alert_seq: int
     last_verdict_seq: int
+    n_refused: int = 0
 
 
 @dataclass(slots=True)
@@ -133,7 +136,10 @@ class HealthReporter:
         """Write the report."""
         now = self.clock.monotonic()
         wall = self.clock.wall()
-        disk_free_mb = shutil.disk_usage(self.state_dir).free / 1e6
+        try:
+            disk_free_mb = shutil.disk_usage(self.state_dir).free / 1e6
+        except OSError:
+            disk_free_mb = 0.0
         reasons = [
             reason
             for reason, holds in (
@@ -142,6 +148,7 @@ class HealthReporter:
                 ("outbox_stuck", bool(vitals.fault)),
                 ("outbox_full", vitals.outbox_full),
                 ("disk_low", disk_free_mb < _DISK_LOW_MB),
+                ("events_refused", vitals.n_refused > 0),
             )
             if holds
         ]

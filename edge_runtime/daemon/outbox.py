@@ -35,7 +35,7 @@ CREATE TABLE IF NOT EXISTS event (
   replayed INTEGER NOT NULL DEFAULT 0,
   acked_ms INTEGER
 );
-CREATE INDEX IF NOT EXISTS event_unsent ON event (priority, id) WHERE acked_ms IS NULL;
+CREATE INDEX IF NOT EXISTS event_waiting ON event (replayed, priority, id) WHERE acked_ms IS NULL;
 CREATE INDEX IF NOT EXISTS event_sequence ON event (boot_id, series, seq);
 CREATE INDEX IF NOT EXISTS event_series ON event (series, id);
 CREATE INDEX IF NOT EXISTS event_done ON event (acked_ms) WHERE acked_ms IS NOT NULL;
@@ -204,7 +204,7 @@ class Outbox:
         return added
 
     def unsent(self, limit: int, *, exclude: Iterable[int] = ()) -> list[Stored]:
-        """Give the next events to publish, the most urgent first.
+        """Give the next events to publish: the most urgent first, and those that are sent once more after all others.
 
         Parameters
         ----------
@@ -216,7 +216,7 @@ class Outbox:
         skipped = set(exclude)
         rows = self._rows(
             "SELECT id, topic, payload, retain, committed_ms, replayed FROM event WHERE acked_ms IS NULL"
-            " ORDER BY priority, id LIMIT ?",
+            " ORDER BY replayed, priority, id LIMIT ?",
             (limit + len(skipped),),
         )
         found = [Stored(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5])) for row in rows]

@@ -161,6 +161,7 @@ class Reporter:
             pids=parts.dispatcher.keeper.pids,
             last_alert_seq=parts.journal.last_seq("alert"),
             last_verdict_seq=parts.journal.last_seq("verdict"),
+            n_refused=parts.sender.n_refused,
         )
 
     def _say_health(self, vitals: lifecycle.Vitals) -> None:

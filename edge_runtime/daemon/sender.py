@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import msgspec
@@ -18,6 +19,16 @@ _MARK_EVERY_S = 0.1
 _MARK_BATCH = 64
 _BURST_S = 0.25
 _PAUSE_S = 1.0
+_LONGEST_PAUSE_S = 60.0
+_REFUSALS_KEPT = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class _Refusal:
+    """When a refused event is tried again (monotonic, s), and how often it was."""
+
+    retry_at: float
+    tries: int
 
 
 class Sender:
@@ -52,6 +63,7 @@ class Sender:
         self._allowance = self._burst
         self._allowed_at = clock.monotonic()
         self._tickets: dict[int, int] = {}
+        self._refused: dict[int, _Refusal] = {}
         self._acknowledged: list[int] = []
         self._mark_at = 0.0
         self._connected_ms = 0
@@ -72,13 +84,28 @@ class Sender:
         stored = self._tickets.pop(ticket, None)
         if stored is None:
             return False
+        self._refused.pop(stored, None)
         self._acknowledged.append(stored)
         return True
 
     def failed(self, ticket: int) -> None:
-        """Note that the broker did not take a message; it is tried again after a pause."""
-        if self._tickets.pop(ticket, None) is not None:
-            self._pause_until = self._clock.monotonic() + _PAUSE_S
+        """Note that the broker did not take a message; that one is tried again later and later, the others go on."""
+        stored = self._tickets.pop(ticket, None)
+        if stored is not None:
+            self._refuse(stored)
+
+    @property
+    def n_refused(self) -> int:
+        """Events that the broker refuses and that are tried again."""
+        return len(self._refused)
+
+    def _refuse(self, stored: int) -> None:
+        tries = self._refused[stored].tries + 1 if stored in self._refused else 1
+        wait = min(_LONGEST_PAUSE_S, _PAUSE_S * 2 ** min(tries, 10))
+        self._refused[stored] = _Refusal(self._clock.monotonic() + wait, tries)
+        if len(self._refused) > _REFUSALS_KEPT:  # the broker refuses everything: then all wait
+            self._pause_until = self._clock.monotonic() + _LONGEST_PAUSE_S
+            self._refused.clear()
 
     def pump(self) -> int:
         """Hand over what may go now, and write down what arrived.
@@ -107,8 +134,13 @@ class Sender:
         if room <= 0 or self._outbox.depth <= len(self._tickets) + len(self._acknowledged):
             return 0
         count = 0
-        for event in self._outbox.unsent(room, exclude=[*self._tickets.values(), *self._acknowledged]):
-            ticket = self._publish(event.topic, self._stamped(event), event.retain)
+        waiting = [stored for stored, refusal in self._refused.items() if refusal.retry_at > now]
+        for event in self._outbox.unsent(room, exclude=[*self._tickets.values(), *self._acknowledged, *waiting]):
+            try:
+                ticket = self._publish(event.topic, self._stamped(event), event.retain)
+            except ValueError:  # longer than the broker's session takes
+                self._refuse(event.id)
+                continue
             if ticket is None:
                 break
             self._tickets[ticket] = event.id
@@ -119,7 +151,7 @@ class Sender:
     def due_in(self, now: float) -> float | None:
         """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
         due = max(0.0, self._mark_at - now, self._pause_until - now) if self._acknowledged else None
-        waiting = self._outbox.depth - len(self._tickets) - len(self._acknowledged)
+        waiting = self._outbox.depth - len(self._tickets) - len(self._acknowledged) - len(self._refused)
         if waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
             refill = max(0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now)
             due = refill if due is None else min(due, refill)

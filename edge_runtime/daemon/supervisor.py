@@ -400,6 +400,8 @@ class Supervisor:
         self._inlet.shut()
         while not self._dispatcher.idle and self._clock.monotonic() < until - _STOP_S / 2:
             self._dispatcher.keeper.wait(0.05)
+            while self._notes:  # a part must be open before its answer comes
+                self._take(self._notes.popleft())
             self._dispatcher.poll()
         self._dispatcher.close()
         self._journal.flush(self._clock.monotonic(), force=True)
@@ -407,7 +409,7 @@ class Supervisor:
             self._turn_sending()
             self._sender.pump()
         self._sender.finish()
-        self._front.say_available(STOPPED)
+        self._front.say_available(STOPPED if self._stopping else OFFLINE)
         while self._connected and not self._front.flush() and self._clock.monotonic() < until:
             self._turn_sending()
         self._inlet.stop()

@@ -1,0 +1,114 @@
+"""The way out: refusals, pauses, order, and a disk that refuses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
+from edge_runtime.daemon.sender import Sender
+
+
+@dataclass
+class Broker:
+    """Takes messages; refuses some topics."""
+
+    refuses: set[str] = field(default_factory=set)
+    taken: list[str] = field(default_factory=list)
+    too_long: set[str] = field(default_factory=set)
+    tickets: dict[int, str] = field(default_factory=dict)
+
+    def publish(self, topic: str, _payload: bytes, _retain: bool) -> int | None:
+        if topic in self.too_long:
+            raise ValueError("longer than the session takes")
+        ticket = len(self.tickets) + 1
+        self.tickets[ticket] = topic
+        return ticket
+
+
+@dataclass
+class Office:
+    """A sender with a real outbox, a broker and a clock of its own."""
+
+    outbox: Outbox
+    broker: Broker
+    now: float = 100.0
+    answered: int = 0
+
+    def __post_init__(self) -> None:
+        clock = Clock(wall=lambda: self.now, monotonic=lambda: self.now)
+        self.sender = Sender(self.outbox, self.broker.publish, clock=clock, drain_per_s=1e6, in_flight=64)
+        self.sender.connected()
+
+    def commit(self, *topics: str) -> None:
+        count = self.outbox.depth
+        events = [
+            Outgoing(f"{count + index:026d}", "alert", count + index + 1, Priority.ALERT, topic, b"{}")
+            for index, topic in enumerate(topics)
+        ]
+        self.outbox.commit(events, {})
+
+    def turn(self, seconds: float = 0.5) -> None:
+        """Let time pass, pump, and answer everything as the broker does."""
+        self.now += seconds
+        self.sender.pump()
+        for ticket, topic in self.broker.tickets.items():
+            if ticket > self.answered:
+                self.answered = ticket
+                if topic in self.broker.refuses:
+                    self.sender.failed(ticket)
+                else:
+                    self.broker.taken.append(topic)
+                    self.sender.acknowledged(ticket)
+
+
+@pytest.fixture
+def office(tmp_path: Path) -> Iterator[Office]:
+    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="b")
+    yield Office(outbox, Broker())
+    outbox.close()
+
+
+def test_refused_events_do_not_hold_up_the_others(office: Office) -> None:
+    office.broker.refuses = {"no"}
+    office.commit(*["no"] * 70, *["yes"] * 5)
+    for _ in range(6):
+        office.turn()
+    assert office.broker.taken == ["yes"] * 5
+    assert office.sender.n_refused == 70
+
+
+def test_a_refused_event_arrives_when_the_broker_takes_it_again(office: Office) -> None:
+    office.broker.refuses = {"no"}
+    office.commit("no")
+    office.turn()
+    office.broker.refuses = set()
+    for _ in range(10):
+        office.turn(seconds=2.0)
+    assert office.broker.taken == ["no"]
+    assert office.outbox.depth == 0
+    assert office.sender.n_refused == 0
+
+
+def test_an_event_that_the_session_cannot_take_is_refused_not_fatal(office: Office) -> None:
+    office.broker.too_long = {"long"}
+    office.commit("long", "yes")
+    office.turn()
+    office.turn()
+    assert office.broker.taken == ["yes"]
+    assert office.sender.n_refused == 1
+
+
+def test_a_live_alarm_goes_before_events_that_are_sent_again(office: Office) -> None:
+    office.commit("old1", "old2")
+    office.turn()
+    office.turn()
+    assert office.outbox.resend("b", "alert", 1) == 2
+    office.outbox.commit([Outgoing("Z" * 26, "alert", 9, Priority.ALERT, "new", b"{}")], {})
+    office.turn()
+    office.turn()
+    assert office.broker.taken[2:] == ["new", "old1", "old2"]
