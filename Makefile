@@ -15,7 +15,8 @@ help:
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make demo PYTHON=python3.12" >&2; exit 5; }
-	@$(PYTHON) -m venv $(VENV) 2>/dev/null || { sh tools/install-system-packages.sh venv && $(PYTHON) -m venv $(VENV); }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); sh tools/install-system-packages.sh venv $(PYTHON) && $(PYTHON) -m venv $(VENV); } \
+		|| { rm -rf $(VENV); exit 5; }
 
 $(VENV)/.gateway: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing the gateway's packages (once)" >&2

@@ -127,7 +127,8 @@ def bundle_install(file: Path, store: Path, as_json: bool) -> None:
     if as_json:
         print_json({"name": name, "release": release, "sha256": done.stored.sha256, "replaced_release": before})
     else:
-        click.echo(f"{name}: release {release} is active" + ("" if before is None else f", in place of {before}"))
+        instead = "" if before is None else f", in place of {before}"
+        click.echo(f"{name}: release {release} is active{instead}; a daemon that runs takes it at its next start")
 
 
 @bundle.command("list")
@@ -193,7 +194,8 @@ def bundle_rollback(name: str, release: int | None, file: Path | None, store: Pa
         done = roll_back(name, BundleStore(store), release=release)
     else:
         done = install_bundle(_read_bundle_file(file), BundleStore(store), by_hand=True)
-    click.echo(f"{done.bundle.manifest.name}: release {done.stored.release} ({done.stored.version}) is active")
+    name = done.bundle.manifest.name
+    click.echo(f"{name}: release {done.stored.release} is active; a daemon that runs takes it at its next start")
 
 
 def _read_bundle_file(file: Path) -> bytes:

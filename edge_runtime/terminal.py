@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import sys
+import time
 from collections.abc import Sequence
 
 import click
 
-from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.errors import EdgeRuntimeError, HostEnvironmentError
 
 _INTERRUPTED = 130
 
@@ -43,9 +45,17 @@ def run_command(command: click.Command, arguments: Sequence[str] | None = None) 
         click.echo(f"error: {error}", err=True)
         return error.exit_code
     except BrokenPipeError:
-        sys.stderr.close()  # whoever read our output has gone; there is nobody to tell
-        return 0
+        return _leave_quietly()
+    except OSError as error:
+        click.echo(f"error: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""), err=True)
+        return HostEnvironmentError.exit_code
     return result if isinstance(result, int) else 0
+
+
+def _leave_quietly() -> int:
+    """End without a word: whoever read our output has gone, and the interpreter must not flush into the void."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
 
 
 def print_json(value: object) -> None:
@@ -54,9 +64,9 @@ def print_json(value: object) -> None:
 
 
 def configure_logging(*, verbose: bool = False) -> None:
-    """Send log lines to standard error: time, level, module, then key=value fields."""
-    logging.basicConfig(
-        level=logging.DEBUG if verbose else logging.INFO,
-        format="%(asctime)s %(levelname)s %(name)s %(message)s",
-        stream=sys.stderr,
-    )
+    """Send log lines to standard error: time (UTC), level, module, then key=value fields."""
+    handler = logging.StreamHandler(sys.stderr)
+    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
+    formatter.converter = time.gmtime
+    handler.setFormatter(formatter)
+    logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])

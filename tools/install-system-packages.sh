@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the Debian packages that tests need, where this user may. Called by make test and by CI.
-#   install-system-packages.sh venv     what python -m venv needs
+#   install-system-packages.sh venv [PYTHON]   what PYTHON -m venv needs
 #   install-system-packages.sh test     what the tests need
 #   install-system-packages.sh report   names the tests that were left out for want of a package
 set -u
@@ -31,7 +31,9 @@ install() {
 
 case "${1:-test}" in
   venv)
-    install python3-venv || { echo "python3 -m venv does not work here: install the package python3-venv" >&2; exit 5; }
+    # python3.12 has a package of its own, python3 the distribution's
+    package="$(basename "${2:-python3}")-venv"
+    install "$package" || { echo "${2:-python3} -m venv does not work here: install the package $package" >&2; exit 5; }
     ;;
   test)
     packages=$(missing)

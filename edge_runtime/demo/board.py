@@ -60,21 +60,22 @@ class Board:
         from rich.console import Console  # noqa: PLC0415 - only for a terminal
         from rich.live import Live  # noqa: PLC0415 - only for a terminal
         from rich.table import Table  # noqa: PLC0415 - only for a terminal
+        from rich.text import Text  # noqa: PLC0415 - only for a terminal
 
         began = time.monotonic()
 
         def draw() -> Table:
-            ng = sum(word == "ng" for word in tally.verdicts.values())
+            ng = tuple(tally.verdicts.values()).count("ng")
             elapsed = min(duration_s, time.monotonic() - began)
-            raised = sum(len(each) for each in tally.raised.values())
+            raised = sum(len(each) for each in tuple(tally.raised.values()))
             table = Table(
                 title=f"{elapsed:4.0f} of {duration_s:.0f} s   {tally.frames} frames   {len(tally.verdicts)} verdicts"
                 f" ({ng} ng)   {tally.values} sensor values   {raised} machine alarms",
                 show_header=False,
                 width=100,
             )
-            for news in list(tally.news):
-                table.add_row(news)
+            for news in tuple(tally.news):
+                table.add_row(Text(news))
             return table
 
         with Live(draw(), console=Console(stderr=True), refresh_per_second=4, transient=True) as live:

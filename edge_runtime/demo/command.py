@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import signal
 import sys
 import tempfile
 import time
@@ -24,7 +25,7 @@ _DRAIN_S = 5.0
 
 @click.command()
 @click.option("--duration", default=60.0, show_default=True, help="Seconds that the line runs.")
-@click.option("--seed", type=int, help="Of the line, 1000000 or more; drawn and printed without it.")
+@click.option("--seed", type=int, help="Of the line, any number; drawn and printed without it.")
 @click.option("--headless", is_flag=True, help="Nothing but the summary.")
 @click.option("--json", "as_json", is_flag=True, help="The summary as one JSON object on standard output.")
 @click.option(
@@ -36,15 +37,12 @@ def demo(duration: float, seed: int | None, headless: bool, as_json: bool, keep:
     Ends with a table that compares verdicts and alarms with the truth, and with two trivial rules on the same stream.
     Exit code 3 when recall or precision is below 0.95 or an event was lost.
     """
-    from edge_runtime.errors import UsageError  # noqa: PLC0415 - not needed for --help
-    from edge_runtime.simulator.line import FIRST_LIVE_SEED, LineSettings  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.simulator.line import LineSettings, live_seed  # noqa: PLC0415 - not needed for --help
     from edge_runtime.terminal import print_json  # noqa: PLC0415 - not needed for --help
 
-    seed = seed if seed is not None else FIRST_LIVE_SEED + secrets.randbelow(1 << 30)
-    try:
-        line = LineSettings(seed=seed)
-    except ValueError as error:
-        raise UsageError(str(error)) from error
+    line = LineSettings(seed=live_seed(secrets.randbelow(1 << 30) if seed is None else seed))
+    signal.signal(signal.SIGTERM, _interrupt)
+    signal.signal(signal.SIGHUP, _interrupt)
     with tempfile.TemporaryDirectory(prefix="edge-demo-") as temporary:
         folder = keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -54,6 +52,11 @@ def demo(duration: float, seed: int | None, headless: bool, as_json: bool, keep:
     if not as_json or not headless:
         click.echo("\n" + summary.as_text(), err=as_json)
     return summary.exit_code
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    """Take down what was set up, as after Ctrl-C."""
+    raise KeyboardInterrupt
 
 
 def _play(folder: Path, line: object, duration: float, *, quiet: bool) -> Summary:

@@ -53,7 +53,7 @@ class Options:
 @click.option("--port", default=1883, show_default=True, help="Its port.")
 @click.option("--protocol", type=click.Choice(["5", "3.1.1"]), default="5", show_default=True, help="MQTT version.")
 @click.option("--duration", default=60.0, show_default=True, help="Seconds of the line's own time.")
-@click.option("--seed", type=int, help="1000000 or more; drawn and printed without it.")
+@click.option("--seed", type=int, help="Any number; drawn and printed without it.")
 @click.option("--speed", default=1.0, show_default=True, help="Times real time; 0 for as fast as possible.")
 @click.option("--cameras", default=2, show_default=True, help="Cameras over the line.")
 @click.option("--machines", default=6, show_default=True, help="Machines with sensors.")
@@ -135,7 +135,7 @@ def _messages(options: Options) -> Iterator[TimedMessage]:
             start_ms=start_ms,
             as_json=options.sensor_format == "json",
         )
-    seed = options.seed if options.seed is not None else line.FIRST_LIVE_SEED + secrets.randbelow(1 << 30)
+    seed = line.live_seed(secrets.randbelow(1 << 30) if options.seed is None else options.seed)
     click.echo(f"seed {seed}", err=True)
     try:
         settings = line.LineSettings(

@@ -30,6 +30,17 @@ _BLOCK: Final = 10
 _JPEG_QUALITY: Final = (80, 95)
 
 
+def live_seed(number: int) -> int:
+    """Map any number into the live seeds; one that is live already stays.
+
+    Examples
+    --------
+    >>> live_seed(7), live_seed(1_000_007)
+    (1000007, 1000007)
+    """
+    return number if number in LIVE_SEEDS else FIRST_LIVE_SEED + number % (LIVE_SEEDS.stop - FIRST_LIVE_SEED)
+
+
 @dataclass(frozen=True, slots=True)
 class LineSettings:
     """What the factory is like.

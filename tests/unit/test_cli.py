@@ -119,9 +119,9 @@ def test_an_unknown_option_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
     assert "no-such-option" in capsys.readouterr().err
 
 
-def test_a_line_seed_of_training_is_usage(capsys: pytest.CaptureFixture[str]) -> None:
-    assert run_command(group, ["demo", "--seed", "5"]) == 2
-    assert "training seeds" in capsys.readouterr().err
+def test_a_disk_that_refuses_exits_5_with_its_word(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(group, ["demo", "--keep", "/proc/no/such"]) == 5
+    assert "/proc/no" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
