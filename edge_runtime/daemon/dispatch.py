@@ -21,6 +21,7 @@ from edge_runtime.daemon.mailbox import Mailbox, Rotation
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.ring import Ring
+from edge_runtime.daemon.roster import Roster
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.telling import ModelFacts, Occasion
 from edge_runtime.errors import PayloadSizeError
@@ -88,7 +89,7 @@ class Dispatcher:
         on_incident: Callable[[str], None],
     ) -> None:
         self._config = config
-        self._models = dict(models)
+        self._roster = Roster(models)
         self._trusted = trusted
         self._mailboxes = mailboxes
         self._desk = desk
@@ -108,7 +109,6 @@ class Dispatcher:
         self._with_worker: dict[int, tuple[Item, int]] = {}
         self._finished: OrderedDict[FrameKey, None] = OrderedDict()
         self._building = ""
-        self._build_failures: dict[str, int] = {}
         self.on_built: Callable[[str, protocol.Built], None] = lambda _name, _built: None
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
         self.keeper = WorkerKeeper(
@@ -169,6 +169,8 @@ class Dispatcher:
         """Take what the worker said, and replace it if it is lost."""
         for event in self.keeper.poll():
             self._handle(event)
+        if self._roster.recall(self._clock.monotonic()):
+            self.keeper.renew()
 
     def give_up(self, item: Item, reason: str, detail: str = "") -> None:
         """End an input without a result; its part is told."""
@@ -200,7 +202,7 @@ class Dispatcher:
 
     def _orders(self) -> protocol.Load:
         """Write what a new worker must build and where it goes on."""
-        plans = tuple(model.plan for model in self._models.values())
+        plans = tuple(model.plan for model in self._roster.models.values())
         return protocol.Load(plans, self._trusted, self._states, self._config.worker.max_frame_px)
 
     def _submit(self, item: Item) -> None:
@@ -232,7 +234,7 @@ class Dispatcher:
             self._building = event.pipeline
         elif isinstance(event, protocol.Built):
             self._building = ""
-            self._build_failures.pop(event.pipeline, None)
+            self._roster.praise(event.pipeline)
             self._facts[event.pipeline] = self._facts[event.pipeline].with_engine(event.engine)
             self.on_built(event.pipeline, event)
             self._on_status(event.pipeline, "running", "")
@@ -296,14 +298,18 @@ class Dispatcher:
         self._with_worker.clear()
 
     def _blame_pipeline(self, name: str, reason: str) -> None:
-        """Count a worker that died while it built a pipeline; twice is enough."""
-        self._build_failures[name] = self._build_failures.get(name, 0) + 1
-        if self._build_failures[name] >= _TRIES:
-            self._drop_pipeline(name, f"its model took the worker down twice while it was loaded ({reason})")
+        """Count a worker that was lost while it built a pipeline; twice is enough."""
+        words = self._roster.blame(name, reason, now=self._clock.monotonic())
+        if words:
+            self._fail(name, words)
 
     def _drop_pipeline(self, name: str, reason: str) -> None:
         """Go on without a pipeline."""
-        self._models.pop(name, None)
+        self._roster.drop(name)
+        self._fail(name, reason)
+
+    def _fail(self, name: str, reason: str) -> None:
+        """Say that a pipeline does not run."""
         _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
         self._on_status(name, "failed", reason)
 
@@ -317,7 +323,7 @@ class Dispatcher:
 
     def _listeners(self, source: str) -> list[str]:
         """Pipelines on a source that run."""
-        return [name for name in self._pipelines_of(source) if name in self._models]
+        return [name for name in self._pipelines_of(source) if name in self._roster.models]
 
     def _is_repeated(self, item: Item) -> bool:
         """Whether this very frame was finished before: the broker delivered it once more."""

@@ -120,6 +120,7 @@ class WorkerKeeper:
         self._ready = False
         self._failures = 0
         self._not_before = 0.0
+        self._renewing = False
         self.n_replaced = 0
 
     @property
@@ -130,7 +131,9 @@ class WorkerKeeper:
     @property
     def has_room(self) -> bool:
         """Whether it takes another input now."""
-        return self._ready and len(self._in_flight) < self._limits.in_flight and self._ring.has_room
+        return (
+            self._ready and not self._renewing and len(self._in_flight) < self._limits.in_flight and self._ring.has_room
+        )
 
     @property
     def pids(self) -> tuple[int, ...]:
@@ -162,7 +165,15 @@ class WorkerKeeper:
         self._read_control(events, now)
         self._read_channel(events, now)
         self._watch(events, now)
+        if self._renewing and self._ready and not self._in_flight:
+            self._ready = False
+            self._kill_worker()
+            self._fork(events, now)
         return events
+
+    def renew(self) -> None:
+        """Let another worker take over, with new orders, as soon as this one has answered what it holds."""
+        self._renewing = True
 
     def _try_to_launch(self, events: list[Event], now: float) -> None:
         """Start the launcher; where the host lacks memory, processes or descriptors, again after a pause."""
@@ -215,6 +226,7 @@ class WorkerKeeper:
     def _request_worker(self, control: socket.socket) -> socket.socket:
         """Send the launcher a channel and the orders for a worker; gives our end of the channel."""
         load = self._orders()
+        self._renewing = False
         self._pipelines = frozenset(plan.name for plan in load.pipelines)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:

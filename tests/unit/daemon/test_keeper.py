@@ -95,6 +95,20 @@ def test_the_next_worker_is_asked_for_at_once(keeper: Scripted) -> None:
     assert keeper.launched_at == [0.0]
 
 
+def test_a_worker_is_renewed_once_it_has_answered_what_it_holds(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1)
+    keeper.renew()
+    assert keeper.poll() == []
+    assert not keeper.has_room
+    keeper.say(done(1))
+    assert keeper.poll() == [done(1)]
+    keeper.take_request()
+    keeper.say(protocol.Building("surface"), BUILT, READY)
+    keeper.poll()
+    assert (keeper.has_room, keeper.n_replaced) == (True, 0)
+
+
 def test_the_inputs_of_a_lost_worker_are_not_with_the_next_one(keeper: Scripted) -> None:
     keeper.stand_up()
     keeper.give(1, 2)
