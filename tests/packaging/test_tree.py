@@ -11,7 +11,9 @@ import pytest
 MAX_FILE_BYTES = 2_000_000
 #: Folders of somebody's machine. Written apart, so that this file is not found itself.
 PLACES = re.compile(rb"(?<![\w.])/(work|home|root|Users|mnt|workspace)/" + rb"[\w.-]+")
-HOSTS = re.compile(rb"(?i)--(extra-)?index-url|--trusted-host|artifact" + rb"ory|dev" + rb"pi|pythonhos" + rb"ted")
+HOSTS = re.compile(
+    rb"(?i)--(extra-)?index-url|--trusted" + rb"-host|artifact" + rb"ory|dev" + rb"pi|pythonhos" + rb"ted"
+)
 SECRETS = re.compile(rb"BEGIN (EC |RSA |OPENSSH )?PRIV" + rb"ATE KEY-----\s+[A-Za-z0-9+/=]{32}")
 
 
