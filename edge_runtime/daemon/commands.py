@@ -57,12 +57,13 @@ class Orders:
         try:
             command = decode_command(name, payload)
         except MessageError as error:
-            return self._reply("", name, reason=error.reason, text=str(error))
+            return self._unreadable(name, error.reason, str(error))
         except UNFORESEEN as error:
-            return self._reply("", name, reason="internal", text=f"this release cannot read it: {error!r}")
+            return self._unreadable(name, "internal", f"this release cannot read it: {error!r}")
         key = (command.issuer, name, command.id)
         before = self._answered.get(key)
         if before is not None:
+            audit.info("command=%s issuer=%r id=%s answered_before=True", name, command.issuer, command.id)
             return before
         reply = self._carry_out(name, command)
         audit.info("command=%s issuer=%r id=%s ok=%s text=%r", name, command.issuer, command.id, reply.ok, reply.text)
@@ -70,6 +71,11 @@ class Orders:
         while len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)
         return reply
+
+    def _unreadable(self, name: str, reason: str, text: str) -> Reply:
+        """Refuse what is no command."""
+        audit.info("command=%r reason=%s text=%r", name[:128], reason, text[:256])
+        return self._reply("", name, reason=reason, text=text)
 
     def _carry_out(self, name: str, command: Command) -> Reply:
         obey = self._obey.get(name)
