@@ -19,7 +19,7 @@ from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
 from edge_runtime.daemon.mailbox import Mailbox, Rotation
 from edge_runtime.daemon.metrics import Metrics
-from edge_runtime.daemon.models import PipelineModel
+from edge_runtime.daemon.models import PipelineModel, bind_answers
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.daemon.roster import Roster
 from edge_runtime.daemon.setaside import SetAside
@@ -42,6 +42,9 @@ _IN_FLIGHT = 2
 Listener = Callable[[protocol.Outcome, Occasion, FramePayload | SensorBlock], None]
 #: Told of a pipeline's change: its name, status word, reason.
 StatusListener = Callable[[str, str, str], None]
+
+#: Told of a pipeline that is built; says why it may not run, or nothing.
+BuiltListener = Callable[[str, protocol.Built], str]
 
 
 class Dispatcher:
@@ -109,7 +112,7 @@ class Dispatcher:
         self._with_worker: dict[int, tuple[Item, int]] = {}
         self._finished: OrderedDict[FrameKey, None] = OrderedDict()
         self._building = ""
-        self.on_built: Callable[[str, protocol.Built], None] = lambda _name, _built: None
+        self.on_built: BuiltListener = lambda _name, _built: ""
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
         self.keeper = WorkerKeeper(
             self._ring,
@@ -195,6 +198,18 @@ class Dispatcher:
             if self._desk.judges(name):
                 self._desk.expect_part(name, part, received_at=received_at, at=captured_at)
 
+    def bind(self, digest: str, answers: protocol.Answers) -> None:
+        """Hold every later worker of this run to the answers of a bundle.
+
+        Raises
+        ------
+        BundleCompatibilityError
+            If other ones bind it already.
+        """
+        for name, model in list(self._roster.models.items()):
+            if model.bundle.digest == digest:
+                self._roster.replace(name, bind_answers(model, answers))
+
     def close(self) -> None:
         """End the worker and give memory back."""
         self.keeper.close()
@@ -222,7 +237,7 @@ class Dispatcher:
         else:
             first = self._columns[item.source].index(payload.channels[0])
             rows, columns = payload.values.shape
-            task = protocol.BlockTask(item.id, item.source, slot, len(data), rows, columns, first)
+            task = protocol.BlockTask(item.id, item.source, slot, len(data), rows, columns, first, item.again)
         self.keeper.submit(task)
 
     def _handle(self, event: Event) -> None:
@@ -236,13 +251,21 @@ class Dispatcher:
             self._building = ""
             self._roster.praise(event.pipeline)
             self._facts[event.pipeline] = self._facts[event.pipeline].with_engine(event.engine)
-            self.on_built(event.pipeline, event)
-            self._on_status(event.pipeline, "running", "")
+            self._admit(event)
         elif isinstance(event, protocol.Refused):
             self._building = ""
             self._drop_pipeline(event.pipeline, event.reason)
         else:
             _log.info("event=worker_ready sandbox=%s", ",".join(event.sandbox))
+
+    def _admit(self, built: protocol.Built) -> None:
+        """Let a pipeline run that is built, or have the worker replaced by one without it."""
+        refusal = self.on_built(built.pipeline, built)
+        if refusal:
+            self._drop_pipeline(built.pipeline, refusal)
+            self.keeper.renew()
+        else:
+            self._on_status(built.pipeline, "running", "")
 
     def _finish(self, done: protocol.Done) -> None:
         """Give an input's outcomes to the desk, then let it be acknowledged with the next commit."""

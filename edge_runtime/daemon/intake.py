@@ -46,6 +46,11 @@ class Message(Protocol):
         ...
 
     @property
+    def dup(self) -> bool:
+        """Whether the broker may have delivered it before."""
+        ...
+
+    @property
     def token(self) -> object | None:
         """What releases the acknowledgement; None at QoS 0."""
         ...
@@ -69,6 +74,8 @@ class Item:
         Monotonic.
     tries : int
         How many workers died of it.
+    again : bool
+        Whether the broker may have delivered it before.
     """
 
     id: int
@@ -77,6 +84,7 @@ class Item:
     token: object | None
     arrived_at: float
     tries: int = 0
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,7 +184,7 @@ class Intake:
             refusal = MessageError(f"this release cannot read it: {error!r}"[:500], reason="internal")
             self._refuse(source, refusal, message, arrival)
             return True
-        item = Item(next(self._ids), name, payload, message.token, self._clock.monotonic())
+        item = Item(next(self._ids), name, payload, message.token, self._clock.monotonic(), again=message.dup)
         if isinstance(payload, FramePayload) and payload.part is not None:
             self._notify(PartSeen(name, payload.part, arrival.arrived_at, payload.captured_at))
         dropped = self.mailboxes[name].put(item)

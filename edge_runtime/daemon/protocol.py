@@ -89,7 +89,7 @@ class FrameTask(Struct, frozen=True, tag="frame"):
 class BlockTask(Struct, frozen=True, tag="block"):
     """Sensor samples in a slot: ``rows`` timestamps (float64), then ``rows`` x ``columns`` values (float32).
 
-    ``first`` is the source's channel in the first column.
+    ``first`` is the source's channel in the first column. ``again`` says that the broker may have delivered it before.
     """
 
     id: int
@@ -99,6 +99,7 @@ class BlockTask(Struct, frozen=True, tag="block"):
     rows: int
     columns: int
     first: int = 0
+    again: bool = False
 
 
 class Building(Struct, frozen=True, tag="building"):

@@ -65,7 +65,7 @@ class Monitoring:
     ) -> protocol.Outcome:
         """Feed one block of samples."""
         watch = self.watches[task.source]
-        findings, at = watch.push(task.first, values, timestamps)
+        findings, at = watch.push(task.first, values, timestamps, again=task.again)
         state = watch.state()
         kept = state if len(state) <= protocol.STATE_BYTES else None
         return protocol.Outcome(self.name, findings, state=kept, at=at, irregular=watch.irregular())

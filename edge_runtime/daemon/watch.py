@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import zlib
+from collections import OrderedDict
 from dataclasses import asdict
 from typing import get_args
 
@@ -19,6 +21,11 @@ from edge_runtime.timeseries.joining import ChannelJoiner, JoinState
 from edge_runtime.timeseries.monitor import Monitor
 
 _log = logging.getLogger(__name__)
+
+#: First channel, time of the first sample, checksum of the values.
+BlockKey = tuple[int, float, int]
+#: More than a broker may deliver once more.
+_BLOCKS_KEPT = 256
 
 
 class Watch:
@@ -44,11 +51,23 @@ class Watch:
         self._joiner = ChannelJoiner(len(source.channels))
         self._monitor = monitor
         self._counted = asdict(monitor.counts)
+        self._taken: OrderedDict[BlockKey, None] = OrderedDict()
 
     def push(
-        self, first: int, values: npt.NDArray[np.float32], times: npt.NDArray[np.float64]
+        self, first: int, values: npt.NDArray[np.float32], times: npt.NDArray[np.float64], *, again: bool = False
     ) -> tuple[tuple[Finding, ...], float | None]:
-        """Feed samples; gives findings and the time of the last complete row."""
+        """Feed samples; gives findings and the time of the last complete row.
+
+        A block that was taken before and that the broker delivers ``again`` is counted as late: what was acknowledged
+        too late may be older than the window, and would look like a clock that was set back.
+        """
+        key = (first, float(times[0]), zlib.crc32(values.tobytes()))
+        if again and key in self._taken:
+            self._monitor.counts.late += len(values)
+            return (), None
+        self._taken[key] = None
+        while len(self._taken) > _BLOCKS_KEPT:
+            self._taken.popitem(last=False)
         rows, row_times = self._joiner.push(first, values, times)
         if not len(rows):
             return (), None
@@ -66,14 +85,15 @@ class Watch:
 
     def state(self) -> bytes:
         """Give where it is, for another worker to go on from."""
-        return msgspec.msgpack.encode((self._monitor.state(), self._joiner.state()))
+        return msgspec.msgpack.encode((self._monitor.state(), self._joiner.state(), list(self._taken)))
 
     def restore(self, state: bytes) -> None:
         """Go on from a state; one that belongs to another window declaration is left aside."""
         try:
-            window, waiting = msgspec.msgpack.decode(state, type=tuple[bytes, JoinState])
+            window, waiting, taken = msgspec.msgpack.decode(state, type=tuple[bytes, JoinState, list[BlockKey]])
             self._monitor.restore(window)
             self._joiner.restore(waiting)
             self._counted = asdict(self._monitor.counts)
+            self._taken = OrderedDict.fromkeys(taken)
         except (msgspec.MsgspecError, MessageError, ValueError) as error:
             _log.warning("stage=processing the window begins empty: %s", error)

@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
+from msgspec.structs import replace
 
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.stream import Stream, build_pipeline, decode_picture, with_thresholds
@@ -164,12 +165,28 @@ def test_a_window_is_judged_when_it_is_full() -> None:
 @pytest.mark.parametrize("cut", [1, 7, 16, 24, 39])
 def test_another_worker_goes_on_where_one_stopped_to_the_bit(cut: int) -> None:
     values = samples(40)
-    steady = stream(window_plan()).process(*block(values, 0))
+    worker = stream(window_plan())
+    steady = [*worker.process(*block(values[:cut], 0)), *worker.process(*block(values[cut:], cut))]
     (before,) = stream(window_plan()).process(*block(values[:cut], 0))
     assert before.state is not None
     (after,) = stream(window_plan(), states={"life/press-3": before.state}).process(*block(values[cut:], cut))
-    assert before.findings + after.findings == steady[0].findings
-    assert after.state == steady[0].state
+    assert before.findings + after.findings == steady[0].findings + steady[1].findings
+    assert after.state == steady[1].state
+
+
+def test_block_that_the_broker_delivers_again_is_taken_once_however_old_it_is() -> None:
+    worker = stream(window_plan())
+    first, later = block(samples(16), 0), block(samples(64), 16)
+    worker.process(*first)
+    worker.process(*later)
+    (again,) = worker.process(replace(first[0], again=True), first[1])
+    assert (again.findings, again.irregular) == ((), {"late": 16})
+
+
+def test_block_delivered_again_that_was_never_taken_is_taken() -> None:
+    task, payload = block(samples(16), 0)
+    (outcome,) = stream(window_plan()).process(replace(task, again=True), payload)
+    assert len(outcome.findings) == 1
 
 
 @pytest.mark.parametrize("state", [b"", b"nonsense", b"\x92\xc4\x00\xc0"])
