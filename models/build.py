@@ -6,6 +6,7 @@ Called by ``make models``; names of models as arguments build only those.
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -47,6 +48,7 @@ def require_key() -> None:
 def build(name: str) -> None:
     """Build one bundle."""
     started = time.monotonic()
+    shutil.rmtree(CHECKOUT / "build" / "models" / name, ignore_errors=True)
     run(f"models/{name}/model.py")
     run("-m", "edge_runtime.compress.cli", "build", f"models/{name}/recipe.toml")
     run("models/card.py", name)

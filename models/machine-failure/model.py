@@ -53,7 +53,7 @@ CLIP, SETTLED_S = 8.0, 4.0
 RANGES = {"vibration": (0.0, 25.0), "temperature": (-20.0, 150.0), "current": (0.0, 60.0), "pressure": (0.0, 16.0)}
 #: An alarm is right from wear 0.35 on. Windows that end between these two are not trained on: the model turns between
 #: them, where an alarm is neither early nor late.
-STILL_HEALTHY_WEAR, CLEARLY_FAILING_WEAR = 0.42, 0.60
+STILL_HEALTHY_WEAR, CLEARLY_FAILING_WEAR = 0.38, 0.56
 #: The gateway's usual rule, under which the threshold is chosen.
 RULE = AlarmRule(n=4, m=5, clear_after=5)
 
