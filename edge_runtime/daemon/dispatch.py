@@ -46,6 +46,9 @@ StatusListener = Callable[[str, str, str], None]
 #: Told of a pipeline that is built; says why it may not run, or nothing.
 BuiltListener = Callable[[str, protocol.Built], str]
 
+#: Told of a pipeline that is built; says why it may not run, or nothing.
+BuiltListener = Callable[[str, protocol.Built], str]
+
 
 class Dispatcher:
     """Between mailboxes, worker and desk.
@@ -174,6 +177,9 @@ class Dispatcher:
             self._handle(event)
         if self._roster.recall(self._clock.monotonic()):
             self.keeper.renew()
+        if self.keeper.vacant:  # now that all is known that the next worker needs
+            for event in self.keeper.poll():
+                self._handle(event)
 
     def give_up(self, item: Item, reason: str, detail: str = "") -> None:
         """End an input without a result; its part is told."""
@@ -197,6 +203,18 @@ class Dispatcher:
         for name in self._pipelines_of(source):
             if self._desk.judges(name):
                 self._desk.expect_part(name, part, received_at=received_at, at=captured_at)
+
+    def bind(self, digest: str, answers: protocol.Answers) -> None:
+        """Hold every later worker of this run to the answers of a bundle.
+
+        Raises
+        ------
+        BundleCompatibilityError
+            If other ones bind it already.
+        """
+        for name, model in list(self._roster.models.items()):
+            if model.bundle.digest == digest:
+                self._roster.replace(name, bind_answers(model, answers))
 
     def bind(self, digest: str, answers: protocol.Answers) -> None:
         """Hold every later worker of this run to the answers of a bundle.
@@ -257,6 +275,15 @@ class Dispatcher:
             self._drop_pipeline(event.pipeline, event.reason)
         else:
             _log.info("event=worker_ready sandbox=%s", ",".join(event.sandbox))
+
+    def _admit(self, built: protocol.Built) -> None:
+        """Let a pipeline run that is built, or have the worker replaced by one without it."""
+        refusal = self.on_built(built.pipeline, built)
+        if refusal:
+            self._drop_pipeline(built.pipeline, refusal)
+            self.keeper.renew()
+        else:
+            self._on_status(built.pipeline, "running", "")
 
     def _admit(self, built: protocol.Built) -> None:
         """Let a pipeline run that is built, or have the worker replaced by one without it."""

@@ -120,6 +120,7 @@ class WorkerKeeper:
         self._ready = False
         self._failures = 0
         self._not_before = 0.0
+        self._vacant = False
         self._renewing = False
         self.n_replaced = 0
 
@@ -127,6 +128,11 @@ class WorkerKeeper:
     def ready(self) -> bool:
         """Whether the worker has built its pipelines."""
         return self._ready
+
+    @property
+    def vacant(self) -> bool:
+        """Whether the next ``poll`` asks for a worker: its orders may depend on what the last one said."""
+        return self._vacant
 
     @property
     def has_room(self) -> bool:
@@ -162,13 +168,15 @@ class WorkerKeeper:
             if now >= self._not_before:
                 self._try_to_launch(events, now)
             return events
+        if self._vacant:
+            self._fork(events, now)
         self._read_control(events, now)
         self._read_channel(events, now)
         self._watch(events, now)
         if self._renewing and self._ready and not self._in_flight:
             self._ready = False
             self._kill_worker()
-            self._fork(events, now)
+            self._vacant, self._since = True, now
         return events
 
     def renew(self) -> None:
@@ -226,7 +234,7 @@ class WorkerKeeper:
     def _request_worker(self, control: socket.socket) -> socket.socket:
         """Send the launcher a channel and the orders for a worker; gives our end of the channel."""
         load = self._orders()
-        self._renewing = False
+        self._renewing = self._vacant = False
         self._pipelines = frozenset(plan.name for plan in load.pipelines)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         try:
@@ -320,7 +328,7 @@ class WorkerKeeper:
             return 0
 
     def _lose(self, reason: str, events: list[Event], now: float, *, with_launcher: bool = False) -> None:
-        """Kill what is left, report it, and start the next one (later and later while it does not come up)."""
+        """Kill what is left, report it, and have the next one started (later and later while it does not come up)."""
         if self._channel is not None or with_launcher:
             held = tuple(self._in_flight)
             events.append(Lost(reason, held[0] if held else None, held[1:]))
@@ -334,7 +342,7 @@ class WorkerKeeper:
             self._end_launcher()
             self._not_before = now + (0.0 if self._failures < _QUICK_TRIES else min(10.0, 0.25 * 2**self._failures))
         else:
-            self._fork(events, now)
+            self._vacant, self._since = True, now
 
     def _kill_worker(self) -> None:
         if self._channel is not None:
@@ -346,6 +354,7 @@ class WorkerKeeper:
             self._pid = None
 
     def _end_launcher(self) -> None:
+        self._vacant = False
         if self._control is not None:
             self._control.close()
             self._control = None

@@ -122,6 +122,7 @@ class HealthReporter:
     clock: Clock
     _started: float = field(init=False)
     _incidents: dict[str, float] = field(default_factory=dict)
+    _lasting: dict[str, None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self._started = self.clock.monotonic()
@@ -131,6 +132,10 @@ class HealthReporter:
         self._incidents[reason] = self.clock.monotonic()
         while len(self._incidents) > 64:  # noqa: PLR2004
             del self._incidents[next(iter(self._incidents))]
+
+    def hold(self, reason: str) -> None:
+        """Keep a reason until the daemon starts again."""
+        self._lasting[reason] = None
 
     def report(self, vitals: Vitals) -> Health:
         """Write the report."""
@@ -154,7 +159,7 @@ class HealthReporter:
         ]
         reasons += [f"pipeline_failed:{name}" for name in vitals.failed]
         self._incidents = {reason: at for reason, at in self._incidents.items() if now - at < _REMEMBER_S}
-        reasons += self._incidents
+        reasons += [*self._incidents, *self._lasting]
         return Health(
             ok=not reasons,
             reasons=tuple(reasons),

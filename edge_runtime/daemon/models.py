@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import msgspec
 
 from edge_runtime.bundle.folder import read_limited
 from edge_runtime.bundle.manifest import ImagePreprocessing
@@ -82,9 +84,45 @@ def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineMod
 
 
 def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers) -> None:
-    """Keep what a model answered on an engine that nobody recorded before."""
-    store.recorded.record(
-        bundle.digest, Triple(answers.engine, answers.version, answers.instruction_set), unpack(answers.outputs)
+    """Keep what a model answered on an engine that nobody recorded before.
+
+    Raises
+    ------
+    BundleCompatibilityError
+        If other answers of the same engine, version and instruction set are recorded: those stay.
+    HostEnvironmentError
+        If the disk refuses.
+    """
+    triple = Triple(answers.engine, answers.version, answers.instruction_set)
+    known = store.recorded.read(bundle.manifest, bundle.digest).get(triple)
+    if known is None:
+        store.recorded.record(bundle.digest, triple, unpack(answers.outputs))
+    elif pack(known) != answers.outputs:
+        raise _other_answers(bundle.manifest.name, triple)
+
+
+def bind_answers(model: PipelineModel, answers: protocol.Answers) -> PipelineModel:
+    """Give the same model, whose next worker must answer so.
+
+    Raises
+    ------
+    BundleCompatibilityError
+        If it must answer otherwise already.
+    """
+    triple = Triple(answers.engine, answers.version, answers.instruction_set)
+    for known in model.plan.recorded:
+        if Triple(known.engine, known.version, known.instruction_set) == triple:
+            if known.outputs != answers.outputs:
+                raise _other_answers(model.bundle.manifest.name, triple)
+            return model
+    plan = msgspec.structs.replace(model.plan, recorded=(*model.plan.recorded, answers))
+    return replace(model, plan=plan)
+
+
+def _other_answers(name: str, triple: Triple) -> BundleCompatibilityError:
+    return BundleCompatibilityError(
+        f'"{name}" does not answer as it answered before on {triple.engine} {triple.version} {triple.instruction_set};'
+        " the memory or the processor of this gateway may be broken"
     )
 
 

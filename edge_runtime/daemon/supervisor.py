@@ -41,7 +41,7 @@ from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion
-from edge_runtime.errors import BrokerError, HostEnvironmentError, MessageError
+from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError, MessageError
 from edge_runtime.messages import OFFLINE, STOPPED, EventIds, PartVerdict, decode
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import AckToken, Incoming, Outgoing, SessionCallbacks
@@ -365,16 +365,21 @@ class Supervisor:
         self._reporter.greet()
         _log.info("event=online boot_id=%s", self._gateway.boot_id)
 
-    def _built(self, pipeline: str, built: protocol.Built) -> None:
-        """Note the engine of a pipeline, and record its golden answers where nobody did."""
+    def _built(self, pipeline: str, built: protocol.Built) -> str:
+        """Record the golden answers of a pipeline where nobody did; says why it may not run, where it may not."""
         model = self._models[pipeline]
         if built.answers is not None:
             try:
+                self._dispatcher.bind(model.bundle.digest, built.answers)
                 record_answers(self._store, model.bundle, built.answers)
+            except BundleError as error:
+                return str(error)
             except HostEnvironmentError as error:
                 self._complaints.say("processing", pipeline, "answers_not_recorded", str(error))
+                self._health.hold(f"answers_not_recorded:{pipeline}")
         if self._connected:
             self._reporter.say_installed(pipeline)
+        return ""
 
     def _pipeline_changed(self, name: str, status: str, reason: str) -> None:
         self._status.set(name, status, reason, self._dispatcher.facts.get(name))

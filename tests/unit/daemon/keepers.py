@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_runtime.daemon import protocol
-from edge_runtime.daemon.keeper import WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.keeper import Event, WorkerKeeper, WorkerLimits
 from edge_runtime.daemon.ring import Ring
 
 NOBODY = 1 << 30  # beyond every process id
@@ -48,6 +48,11 @@ class Scripted(WorkerKeeper):
         self._control, self._since = ours, now
         self._launcher = NoProcess()  # type: ignore[assignment] # the part of Popen that the keeper uses
         self.launched_at.append(now)
+
+    def poll(self) -> list[Event]:
+        """Poll, and once more where a worker is to be asked for."""
+        events = super().poll()
+        return [*events, *super().poll()] if self.vacant else events
 
     def close(self) -> None:
         super().close()

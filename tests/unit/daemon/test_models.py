@@ -4,11 +4,55 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from edge_runtime.daemon.models import trusted_pems
-from edge_runtime.errors import HostEnvironmentError
-from tests.bundles import TRUSTED_PEM, trusting_store
+from edge_runtime.bundle.reader import read_bundle
+from edge_runtime.bundle.store import BundleStore
+from edge_runtime.daemon import protocol
+from edge_runtime.daemon.arrays import Packed, pack
+from edge_runtime.daemon.models import record_answers, trusted_pems
+from edge_runtime.errors import BundleCompatibilityError, HostEnvironmentError
+from tests.bundles import TRUSTED, TRUSTED_PEM, image_bundle, trusting_store
+
+BUNDLE = read_bundle(image_bundle(), TRUSTED)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> BundleStore:
+    store = trusting_store(tmp_path)
+    store.install(BUNDLE, activate=True)
+    return store
+
+
+def answers(change: int = 0) -> protocol.Answers:
+    (outputs,) = BUNDLE.golden().outputs["recorded"]
+    return protocol.Answers("litert", "99", "x86-64", pack([outputs + np.int8(change)]))
+
+
+def recorded(store: BundleStore) -> list[Packed]:
+    return [pack(outputs) for outputs in store.recorded.read(BUNDLE.manifest, BUNDLE.digest).values()]
+
+
+def test_answers_that_are_recorded_are_not_replaced_by_other_ones(store: BundleStore) -> None:
+    record_answers(store, BUNDLE, answers())
+    with pytest.raises(BundleCompatibilityError, match="does not answer as it answered before"):
+        record_answers(store, BUNDLE, answers(1))
+    assert recorded(store) == [answers().outputs]
+
+
+def test_the_same_answers_are_recorded_once(store: BundleStore) -> None:
+    for _ in range(2):
+        record_answers(store, BUNDLE, answers())
+    assert recorded(store) == [answers().outputs]
+
+
+def test_a_record_that_the_disk_damaged_is_written_anew(store: BundleStore) -> None:
+    record_answers(store, BUNDLE, answers())
+    (path,) = (store.root / "exact").iterdir()
+    path.write_bytes(b"")
+    record_answers(store, BUNDLE, answers(1))
+    assert recorded(store) == [answers(1).outputs]
 
 
 def test_the_worker_is_given_every_trusted_key(tmp_path: Path) -> None:

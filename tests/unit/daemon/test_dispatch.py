@@ -1,0 +1,88 @@
+"""Inputs and workers, with a worker that says what a test lets it say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.daemon import protocol
+from edge_runtime.daemon.protocol import Building, Built
+from edge_runtime.errors import BundleCompatibilityError
+from tests.unit.daemon.dispatchers import Hall, answers
+
+
+@pytest.fixture
+def hall(tmp_path: Path) -> Iterator[Hall]:
+    hall = Hall(tmp_path)
+    yield hall
+    hall.close()
+
+
+def ask_again(hall: Hall) -> protocol.Load:
+    """Lose the worker, and take what the next one is told."""
+    hall.keeper.worker.close()
+    hall.dispatcher.poll()
+    return hall.keeper.take_request()
+
+
+def test_answers_of_a_first_run_bind_the_next_worker_in_every_pipeline_of_the_bundle(hall: Hall) -> None:
+    assert [plan.recorded for plan in hall.launch().pipelines] == [(), ()]
+    hall.dispatcher.bind(hall.models["surface"].bundle.digest, answers())
+    assert [plan.recorded for plan in ask_again(hall).pipelines] == [(answers(),), (answers(),)]
+
+
+def test_answers_that_bind_are_not_replaced_by_other_ones(hall: Hall) -> None:
+    digest = hall.models["surface"].bundle.digest
+    hall.dispatcher.bind(digest, answers())
+    with pytest.raises(BundleCompatibilityError, match="does not answer as it answered before"):
+        hall.dispatcher.bind(digest, answers(2))
+    assert [plan.recorded for plan in hall.launch().pipelines] == [(answers(),), (answers(),)]
+
+
+def test_a_pipeline_that_may_not_run_is_left_out_of_the_next_worker(hall: Hall) -> None:
+    hall.dispatcher.on_built = lambda name, _built: "other answers" if name == "twin" else ""
+    hall.launch()
+    hall.say(Building("surface"), Built("surface", "e", None), Building("twin"), Built("twin", "e", None))
+    hall.say(protocol.Ready(()))
+    assert hall.statuses == [("surface", "running", ""), ("twin", "failed", "other answers")]
+    assert [plan.name for plan in hall.keeper.take_request().pipelines] == ["surface"]
+
+
+def outwait(hall: Hall) -> protocol.Load:
+    """Let the worker not get ready in time, and take what the next one is told."""
+    hall.say(Building("surface"))
+    hall.keeper.now += 10.5
+    hall.dispatcher.poll()
+    hall.keeper.now += 10.0
+    return hall.launch()
+
+
+def test_a_pipeline_whose_model_took_two_workers_down_is_told_as_failed(hall: Hall) -> None:
+    hall.launch()
+    for _ in range(2):
+        hall.say(Building("surface"))
+        load = ask_again(hall)
+    assert [status for _, status, _ in hall.statuses] == ["failed"]
+    assert [plan.name for plan in load.pipelines] == ["twin"]
+
+
+def test_a_model_that_was_too_slow_is_built_again_after_a_while(hall: Hall) -> None:
+    hall.launch()
+    outwait(hall)
+    load = outwait(hall)
+    assert [plan.name for plan in load.pipelines] == ["twin"]
+    hall.say(Building("twin"), Built("twin", "e", None), protocol.Ready(()))
+    hall.wall.now_s += 60.0
+    hall.dispatcher.poll()
+    hall.dispatcher.poll()
+    assert [plan.name for plan in hall.keeper.take_request().pipelines] == ["twin", "surface"]
+
+
+def test_a_worker_goes_on_from_the_last_word_of_the_one_before(hall: Hall) -> None:
+    hall.stand_up()
+    hall.publish("sure")
+    hall.dispatcher.feed()
+    hall.keeper.say(protocol.Done(1, (protocol.Outcome("surface", state=b"where it is"),), 1.0))
+    assert ask_again(hall).states == {"surface/sure": b"where it is"}
