@@ -46,9 +46,6 @@ StatusListener = Callable[[str, str, str], None]
 #: Told of a pipeline that is built; says why it may not run, or nothing.
 BuiltListener = Callable[[str, protocol.Built], str]
 
-#: Told of a pipeline that is built; says why it may not run, or nothing.
-BuiltListener = Callable[[str, protocol.Built], str]
-
 
 class Dispatcher:
     """Between mailboxes, worker and desk.
@@ -216,18 +213,6 @@ class Dispatcher:
             if model.bundle.digest == digest:
                 self._roster.replace(name, bind_answers(model, answers))
 
-    def bind(self, digest: str, answers: protocol.Answers) -> None:
-        """Hold every later worker of this run to the answers of a bundle.
-
-        Raises
-        ------
-        BundleCompatibilityError
-            If other ones bind it already.
-        """
-        for name, model in list(self._roster.models.items()):
-            if model.bundle.digest == digest:
-                self._roster.replace(name, bind_answers(model, answers))
-
     def close(self) -> None:
         """End the worker and give memory back."""
         self.keeper.close()
@@ -275,15 +260,6 @@ class Dispatcher:
             self._drop_pipeline(event.pipeline, event.reason)
         else:
             _log.info("event=worker_ready sandbox=%s", ",".join(event.sandbox))
-
-    def _admit(self, built: protocol.Built) -> None:
-        """Let a pipeline run that is built, or have the worker replaced by one without it."""
-        refusal = self.on_built(built.pipeline, built)
-        if refusal:
-            self._drop_pipeline(built.pipeline, refusal)
-            self.keeper.renew()
-        else:
-            self._on_status(built.pipeline, "running", "")
 
     def _admit(self, built: protocol.Built) -> None:
         """Let a pipeline run that is built, or have the worker replaced by one without it."""
