@@ -46,12 +46,12 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     Returns
     -------
     multiplier, shift : int
-        Multiplier 2**30..2**31-1 and shift -31..30; both 0 for factors that round to nothing.
+        Multiplier 2**30..2**31-1 and shift -31..31; both 0 for factors that round to nothing.
 
     Raises
     ------
     ScaleError
-        When the factor is 2**30 or more, or not finite.
+        When the factor is 2**31 or more, or not finite.
 
     Examples
     --------
@@ -62,7 +62,7 @@ def quantize_multiplier(real: float) -> tuple[int, int]:
     """
     if real == 0.0:
         return 0, 0
-    if not math.isfinite(real) or real >= 1 << 30:
+    if not math.isfinite(real) or real >= 1 << 31:
         raise ScaleError(f"a scale ratio of {real:g} is beyond 32-bit arithmetic")
     mantissa, shift = math.frexp(real)
     fixed = round_away(mantissa * (1 << 31))

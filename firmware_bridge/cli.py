@@ -79,7 +79,14 @@ def verify(directory: Path, places: tuple[str, ...], inputs: int, seed: int, as_
     from firmware_bridge.report import verification_json, verification_text  # noqa: PLC0415 - not needed for --help
     from firmware_bridge.verify import require_agreement, verify_directory  # noqa: PLC0415
 
-    verification = verify_directory(directory, places or ("host",), seeded=inputs, seed=seed)
+    chosen = places or ("host",)
+    if sys.stderr.isatty():
+        with click.progressbar(length=len(chosen), label="verifying", file=sys.stderr) as bar:
+            verification = verify_directory(
+                directory, chosen, seeded=inputs, seed=seed, on_progress=lambda _: bar.update(1)
+            )
+    else:
+        verification = verify_directory(directory, chosen, seeded=inputs, seed=seed)
     if as_json:
         print_json(verification_json(verification))
     else:

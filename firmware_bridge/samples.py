@@ -34,7 +34,7 @@ def _noise(port: PortManifest, dice: np.random.Generator, kind: int) -> npt.NDAr
 
 def _constant(port: PortManifest, kind: int) -> npt.NDArray[np.generic]:
     if port.dtype == "float32":
-        value = (0.0, 1e9, -1e9, 0.5)[kind]
+        value = (0.0, 1e4, -1e4, 0.5)[kind]  # quotients beyond 32 bits are undefined in the reference
         return np.full(port.shape, value, np.float32)
     low, high = _range_of(port)
     return np.full(port.shape, (low, high, port.zero_point, (low + high) // 2)[kind], port.dtype)

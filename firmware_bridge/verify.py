@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -81,7 +81,12 @@ class Verification:
 
 
 def verify_directory(
-    directory: Path, places: Sequence[str] = ("host",), *, seeded: int = SEEDED, seed: int = 0
+    directory: Path,
+    places: Sequence[str] = ("host",),
+    *,
+    seeded: int = SEEDED,
+    seed: int = 0,
+    on_progress: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Compare an emitted directory with its reference.
 
@@ -98,6 +103,8 @@ def verify_directory(
         Seeded inputs, beside four constant ones.
     seed : int
         For them.
+    on_progress : callable
+        Told each place after it is done.
 
     Returns
     -------
@@ -124,7 +131,10 @@ def verify_directory(
             "nothing to compare with: no golden vectors, and tflite-micro is not installed; "
             "pip install 'edge-runtime[firmware]'"
         )
-    agreements = [agreement for place in places for agreement in _at_place(place, directory, manifest, sets)]
+    agreements: list[Agreement] = []
+    for place in places:
+        agreements += _at_place(place, directory, manifest, sets)
+        on_progress(place)
     differences: list[Difference] = []
     exact = [golden for golden in sets if golden.max_lsb == 0]
     if exact:

@@ -497,23 +497,27 @@ def random_model(seed: int) -> bytes:
     """
     maker = GraphMaker(np.random.default_rng(seed))
     shape = (1, *(int(maker.dice.integers(1, 11)) for _ in range(2)), maker.pick(1, 2, 3, 4, 5, 7, 8, 16))
-    unsigned = maker.dice.random() < 0.15  # noqa: PLR2004 - uint8 ends now and then
-    if unsigned:
-        code = Quantization((0.05,), (128,), 0)
-        first = maker.tensor(shape, "uint8", code)
+    ends = maker.dice.random()
+    kind = "uint8" if ends < 0.15 else "float32" if ends > 0.88 else "int8"  # noqa: PLR2004 - other ends now and then
+    if kind == "int8":
+        first = current = maker.tensor(shape, "int8", maker.code())
+    else:
+        first = maker.tensor(shape, kind, Quantization((0.05,), (128,), 0) if kind == "uint8" else None)
         current = maker.tensor(shape, "int8", Quantization((0.05,), (0,), 0))
         maker.operator("QUANTIZE", [first], [current])
-    else:
-        first = current = maker.tensor(shape, "int8", maker.code())
     for _ in range(int(maker.dice.integers(1, 7))):
         if int(np.prod(maker.shape(current))) > _MAX_ELEMENTS:
             break
         current = _IMAGE[int(maker.dice.integers(len(_IMAGE)))](maker, current)
     if maker.dice.random() < 0.6:  # noqa: PLR2004 - most graphs end in a dense or recurrent layer
         current = _ENDS[int(maker.dice.integers(len(_ENDS)))](maker, current)
-    if unsigned:
+    if kind == "uint8":
         last = maker.tensor(maker.shape(current), "uint8", Quantization((maker.scale(current),), (99,), 0))
         maker.operator("QUANTIZE", [current], [last])
+        current = last
+    elif kind == "float32":
+        last = maker.tensor(maker.shape(current), "float32")
+        maker.operator("DEQUANTIZE", [current], [last])
         current = last
     if current == first:
         current = leaky_relu(maker, current)
