@@ -352,8 +352,13 @@ class Dispatcher:
         return [name for name in self._pipelines_of(source) if name in self._roster.models]
 
     def _is_repeated(self, item: Item) -> bool:
-        """Whether this very frame was finished before: the broker delivered it once more."""
-        return isinstance(item.payload, FramePayload) and frame_key(item.source, item.payload) in self._finished
+        """Whether this very frame was finished before: it was delivered once more.
+
+        Frames that name no part may share a millisecond; of those the broker must say that it delivers one again.
+        """
+        if not isinstance(item.payload, FramePayload) or (item.payload.part is None and not item.again):
+            return False
+        return frame_key(item.source, item.payload) in self._finished
 
     def _occasion_of(self, item: Item, outcome: protocol.Outcome, now: float) -> Occasion:
         payload = item.payload
