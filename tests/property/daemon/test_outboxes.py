@@ -53,7 +53,7 @@ class Histories(RuleBasedStateMachine):
     @property
     def waiting(self) -> list[Kept]:
         unsent = [each for each in self.kept if each.acked_at is None]
-        return sorted(unsent, key=lambda each: (each.priority, each.order))
+        return sorted(unsent, key=lambda each: (each.replayed, each.priority, each.order))
 
     @property
     def n_bytes(self) -> int:
