@@ -6,21 +6,49 @@ Who may send which is the broker's ACL; the issuer that a command names is what 
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+
+from msgspec.structs import replace
 
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.intake import UNFORESEEN
 from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
-from edge_runtime.messages import AlertAck, Command, EventsResend, Reply, decode_command
+from edge_runtime.messages import MAX_COMMAND_BYTES, AlertAck, Command, EventsResend, Reply, decode_command
+from edge_runtime.mqtt.interface import Incoming
 
 _log = logging.getLogger(__name__)
 audit = logging.getLogger("edge_runtime.audit")
 
 _REMEMBERED = 1024
+_WAITING = 64
 
 #: Obeys one command and says what happened; raises when it cannot.
 Obey = Callable[[Command], str]
+
+
+class OrderQueue:
+    """Commands between the network thread and the main loop.
+
+    Those at QoS 1 are bounded by the broker's receive-maximum, the others here. A payload that is longer than any
+    command is cut: it is answered as too long all the same.
+    """
+
+    def __init__(self) -> None:
+        self._waiting: deque[Incoming] = deque()
+
+    def put(self, message: Incoming) -> bool:
+        """Add a command; False when it is dropped because too many wait."""
+        if message.token is None and len(self._waiting) >= _WAITING:
+            return False
+        if len(message.payload) > MAX_COMMAND_BYTES:
+            message = replace(message, payload=message.payload[: MAX_COMMAND_BYTES + 1])
+        self._waiting.append(message)
+        return True
+
+    def take(self) -> Incoming | None:
+        """Remove and return the oldest command, or None."""
+        return self._waiting.popleft() if self._waiting else None
 
 
 class Orders:

@@ -126,6 +126,9 @@ class Intake:
         Both clocks.
     notify : callable
         Takes notices for the main loop; thread-safe.
+    overload : callable
+        Says why nothing more can be kept or worked on; empty while it can. Inputs at QoS 0 are dropped for that reason
+        without a look at them, since nobody holds them back; thread-safe.
     """
 
     def __init__(
@@ -136,12 +139,14 @@ class Intake:
         complaints: Complaints,
         clock: Clock,
         notify: Callable[[Notice], None],
+        overload: Callable[[], str] = str,
     ) -> None:
         self._worker = config.worker
         self._metrics = metrics
         self._complaints = complaints
         self._clock = clock
         self._notify = notify
+        self._overload = overload
         self._ids = itertools.count(1)
         self._sources: dict[str, Camera | Sensor] = {camera.id: camera for camera in config.cameras}
         self._sources |= {sensor.id: sensor for sensor in config.sensors}
@@ -174,6 +179,11 @@ class Intake:
             return False
         source = self._sources[name]
         self._metrics.received.labels(name).inc()
+        overload = self._overload() if message.token is None else ""
+        if overload:
+            self._metrics.drop(name, overload)
+            self._complaints.say("receiving", name, overload, "inputs at QoS 0 are dropped")
+            return True
         arrival = Arrival(message.topic, self._clock.wall(), message.user_properties)
         try:
             payload = self._decode(source, message.payload, arrival)

@@ -23,7 +23,7 @@ from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, config_sha256, load_config
 from edge_runtime.daemon import lifecycle, protocol
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.commands import Orders, acknowledging, resending
+from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, resending
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, FrameKey, listening
@@ -55,6 +55,7 @@ _LONGEST_WAIT_S = 0.25
 _STOP_S = 4.0
 _GOODBYE_S = 1.0
 _DECIDED_KEPT = 20_000
+_NOTES = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ class _Published:
     text: str
 
 
-_Note = Notice | _Connected | _Disconnected | _Published | Incoming
+_Note = Notice | _Connected | _Disconnected | _Published
 
 
 class Supervisor:
@@ -108,6 +109,8 @@ class Supervisor:
         self._config = config
         self._clock = clock or Clock()
         self._notes: deque[_Note] = deque()
+        self._order_queue = OrderQueue()
+        self._disk_trouble = ""
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
         self._state = claim_state_dir(Path(config.gateway.state_dir))
@@ -128,7 +131,12 @@ class Supervisor:
         self._session = self._make_session()
         self._front = Front(self._session, self._topics, self._complaints)
         self._intake = Intake(
-            config, metrics=self._metrics, complaints=self._complaints, clock=self._clock, notify=self._note
+            config,
+            metrics=self._metrics,
+            complaints=self._complaints,
+            clock=self._clock,
+            notify=self._note,
+            overload=self._overload,
         )
         self._inlet = Inlet(
             config.broker, self._intake, notify=self._note, metrics=self._metrics, complaints=self._complaints
@@ -191,9 +199,12 @@ class Supervisor:
         self._require_network()
         while self._notes:
             self._take(self._notes.popleft())
+        while (order := self._order_queue.take()) is not None:
+            self._obey(order)
         self._dispatcher.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
-        if not self._journal.fault and not self._outbox.full:
+        self._disk_trouble = "disk_stuck" if self._journal.fault else "outbox_full" if self._outbox.full else ""
+        if not self._disk_trouble:
             self._dispatcher.feed()
         self._inlet.hold_or_resume()
         now = self._clock.monotonic()
@@ -251,8 +262,6 @@ class Supervisor:
             self._connected = False
             self._sender.disconnected()
             self._complaints.say("sending", "broker", "disconnected", str(note.error or "stopped"))
-        else:
-            self._obey(note)
 
     # The network thread's side ----------------------------------------------------------------------------------
 
@@ -264,8 +273,16 @@ class Supervisor:
 
     def _receive(self, message: Incoming) -> None:
         """Take a command; called from the network thread. What comes during the goodbye the broker delivers again."""
-        if not self._stopping:
-            self._note(message)
+        if self._stopping:
+            return
+        if self._order_queue.put(message):
+            self._note(None)
+        else:
+            self._inlet.count_dropped(message.topic, "too_many_commands")
+
+    def _overload(self) -> str:
+        """Say why inputs that nobody holds back cannot be taken; called from the network thread."""
+        return self._disk_trouble or ("loop_behind" if len(self._notes) > _NOTES else "")
 
     def _dropped(self, topic: str, reason: str) -> None:
         """Count a command that the session did not even look at; called from the network thread."""

@@ -11,6 +11,7 @@ from edge_runtime.daemon.intake import GivenUp, Intake, Notice, PartSeen
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.mqtt.codec import Arrival, FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming
+from tests.unit.daemon.dispatchers import picture
 
 CONFIG = Config(
     gateway=Gateway(id="gw1"),
@@ -28,9 +29,15 @@ class Door(Intake):
         self.told: list[Notice] = []
         self.metrics = Metrics()
         self.bug: Exception | None = None
+        self.trouble = ""
         clock = Clock(lambda: 1_700_000_000.0, lambda: 10.0)
         super().__init__(
-            CONFIG, metrics=self.metrics, complaints=Complaints(lambda: 0.0), clock=clock, notify=self.told.append
+            CONFIG,
+            metrics=self.metrics,
+            complaints=Complaints(lambda: 0.0),
+            clock=clock,
+            notify=self.told.append,
+            overload=lambda: self.trouble,
         )
 
     def _decode(self, source: object, payload: bytes, arrival: Arrival) -> FramePayload | SensorBlock:
@@ -42,9 +49,26 @@ class Door(Intake):
         return self.metrics.registry.get_sample_value("edge_dropped_total", {"source": source, "reason": reason}) or 0.0
 
 
-def message(source: str, payload: bytes = b"", *, part: str | None = None) -> Incoming:
+def message(source: str, payload: bytes = b"", *, part: str | None = None, qos: int = 1) -> Incoming:
     properties = () if part is None else (("part", part),)
-    return Incoming(f"in/{source}", payload, 1, token=(1, 7), user_properties=properties)
+    return Incoming(f"in/{source}", payload, qos, token=(1, 7) if qos else None, user_properties=properties)
+
+
+@pytest.mark.parametrize("payload", [picture(), b"nonsense", b""], ids=["picture", "nonsense", "nothing"])
+def test_what_nobody_holds_back_is_dropped_unseen_while_the_disk_refuses(payload: bytes) -> None:
+    door = Door()
+    door.trouble = "disk_stuck"
+    for _ in range(100):
+        assert door.take(message("fast", payload, part="A-17", qos=0))
+    assert (door.told, len(door.mailboxes["fast"])) == ([], 0)
+    assert door.dropped("fast", "disk_stuck") == 100
+
+
+def test_what_the_broker_holds_back_is_taken_while_the_disk_refuses() -> None:
+    door = Door()
+    door.trouble = "disk_stuck"
+    door.take(message("sure", picture(), part="A-17"))
+    assert len(door.mailboxes["sure"]) == 1
 
 
 @pytest.mark.parametrize(
