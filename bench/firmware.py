@@ -21,7 +21,7 @@ from bench.harness import RESULTS, machine
 from edge_runtime.errors import EdgeRuntimeError
 from firmware_bridge.boards import BOARDS, missing_tools
 from firmware_bridge.build import emit_source, write_directory
-from firmware_bridge.emit import name_from
+from firmware_bridge.naming import name_from
 from firmware_bridge.source import read_source
 from firmware_bridge.targets import find_target
 from firmware_bridge.verify import Agreement, verify_directory

@@ -12,7 +12,8 @@ from typing import Final
 import numpy as np
 
 from edge_runtime.errors import FirmwareError
-from firmware_bridge.emit import FirmwareManifest, kernel_text
+from firmware_bridge.emit import kernel_text
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.runner import decode_outputs, encode_commands, runner_source
 from firmware_bridge.samples import Record
 from firmware_bridge.toolchain import COMPILE_TIMEOUT_S, model_sources, run_tool

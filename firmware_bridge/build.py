@@ -10,9 +10,10 @@ from typing import Final
 import msgspec
 
 from edge_runtime.errors import FirmwareError, HostEnvironmentError
-from firmware_bridge.emit import MANIFEST, SCHEMA, Emission, FirmwareManifest, emit_program
+from firmware_bridge.emit import Emission, emit_program
 from firmware_bridge.golden import GoldenVectors, golden_header, save_golden
 from firmware_bridge.lower import lower_model
+from firmware_bridge.manifest import MANIFEST, SCHEMA, FirmwareManifest
 from firmware_bridge.model import read_model
 from firmware_bridge.plan import Plan, check_fits, plan_program
 from firmware_bridge.program import Program

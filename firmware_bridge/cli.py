@@ -30,7 +30,7 @@ def group() -> None:
 def emit(model: Path, out: Path, target: str, name: str | None, trust: Path | None, as_json: bool) -> None:
     """Write MODEL (.tflite or bundle) as C: model.c, model.h, kernels, golden vectors, CMake fragment, README."""
     from firmware_bridge.build import emit_source, write_directory  # noqa: PLC0415 - not needed for --help
-    from firmware_bridge.emit import check_name, name_from  # noqa: PLC0415
+    from firmware_bridge.naming import check_name, name_from  # noqa: PLC0415
     from firmware_bridge.source import read_source  # noqa: PLC0415
     from firmware_bridge.targets import find_target  # noqa: PLC0415
 

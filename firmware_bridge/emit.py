@@ -1,68 +1,20 @@
-"""Writing a directory of C: model.c, model.h, the kernels it needs, golden vectors, a CMake fragment and a README."""
+"""Writing a directory of C: model.c, model.h, the kernels it needs, a CMake fragment, a README and a manifest."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Final
 
 import msgspec
 import numpy as np
 
-from edge_runtime.errors import UsageError
 from firmware_bridge.ctext import CallWriter, array_text, comment, constants_of, float_text
+from firmware_bridge.manifest import CONTRACT, MANIFEST, SCHEMA, FirmwareManifest, PortManifest
 from firmware_bridge.plan import Plan
 from firmware_bridge.program import Buffer, Port, Program
+from firmware_bridge.readme import cmake_text, readme_text
 from firmware_bridge.targets import Target
-
-MANIFEST: Final = "firmware.json"
-SCHEMA: Final = "edge.firmware/1"
-CONTRACT: Final = "tflm"
-_NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
-_KEYWORDS: Final = frozenset(
-    re.split(
-        " ",
-        "auto break case char const continue default do double else enum extern float for goto if inline "
-        "int long register restrict return short signed sizeof static struct switch typedef union "
-        "unsigned void volatile while asm bool class delete export false friend mutable namespace new "
-        "operator private protected public template this throw true try using virtual arena state main "
-        "model edge errno stdin stdout stderr",
-    )
-)
-
-
-class PortManifest(msgspec.Struct, frozen=True):
-    """One graph input or output in ``firmware.json``."""
-
-    name: str
-    dtype: str
-    shape: tuple[int, ...]
-    nbytes: int
-    arena_offset: int
-    scale: float
-    zero_point: int
-
-
-class FirmwareManifest(msgspec.Struct, frozen=True):
-    """What an emitted directory holds; ``docs/formats/firmware-directory.md`` specifies it."""
-
-    schema: str
-    name: str
-    target: str
-    contract: str
-    model_sha256: str
-    model_bytes: int
-    arena_bytes: int
-    arena_lower_bound: int
-    state_bytes: int
-    macs: int
-    constant_bytes: int
-    kernels: tuple[str, ...]
-    inputs: tuple[PortManifest, ...]
-    outputs: tuple[PortManifest, ...]
-    operators: tuple[tuple[int, str, int], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,27 +23,6 @@ class Emission:
 
     manifest: FirmwareManifest
     files: Mapping[str, str]
-
-
-def check_name(name: str) -> str:
-    """Return a name that may prefix C symbols.
-
-    Raises
-    ------
-    UsageError
-        When it is a keyword of C or C++, reserved here, or not ``[a-z][a-z0-9_]*`` of at most 40 characters.
-    """
-    if name in _KEYWORDS:
-        raise UsageError(f"--name {name}: a keyword of C or C++, or taken by the emitted code; choose another name")
-    if not _NAME.match(name) or "__" in name:
-        raise UsageError(f"--name {name}: use a lower case letter, then at most 39 of a-z, 0-9 and single _")
-    return name
-
-
-def name_from(stem: str) -> str:
-    """Make a C name out of a file's stem; keywords and digits in front get ``model_`` put before them."""
-    clean = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", stem.lower())).strip("_")[:33] or "net"
-    return clean if clean[0].isalpha() and clean not in _KEYWORDS else f"model_{clean}"
 
 
 def emit_program(program: Program, plan: Plan, target: Target, name: str) -> Emission:
@@ -133,8 +64,8 @@ def emit_program(program: Program, plan: Plan, target: Target, name: str) -> Emi
         "model.h": _header(manifest),
         f"{name}.h": '/* The same as model.h beside this file, under a name of its own. */\n#include "model.h"\n',
         "model.c": _source(manifest, program, plan, target),
-        "CMakeLists.txt": _cmake(manifest),
-        "README.md": _readme(manifest, target, plan),
+        "CMakeLists.txt": cmake_text(manifest),
+        "README.md": readme_text(manifest, target, plan),
         MANIFEST: msgspec.json.format(msgspec.json.encode(manifest), indent=2).decode() + "\n",
     }
     for kernel in manifest.kernels:
@@ -307,77 +238,4 @@ int32_t {name}_invoke(void *arena_memory, void *state_memory) {{
 {newline.join(writer.body)}
   return {upper}_OK;
 }}
-"""
-
-
-def _cmake(manifest: FirmwareManifest) -> str:
-    sources = "\n  ".join(f"${{CMAKE_CURRENT_LIST_DIR}}/kernels/{kernel}.c" for kernel in manifest.kernels)
-    library = f"edge_model_{manifest.name}"
-    return f"""# add_subdirectory() or include() this, then target_link_libraries(app {library}).
-add_library({library} STATIC
-  ${{CMAKE_CURRENT_LIST_DIR}}/model.c
-  {sources})
-target_include_directories({library} PUBLIC ${{CMAKE_CURRENT_LIST_DIR}})
-set_target_properties({library} PROPERTIES C_STANDARD 99 C_EXTENSIONS ON)
-"""
-
-
-def _readme(manifest: FirmwareManifest, target: Target, plan: Plan) -> str:
-    name, upper = manifest.name, manifest.name.upper()
-    ports = "\n".join(
-        f"| {role} {index} | {port.dtype} | {' x '.join(map(str, port.shape)) or 'scalar'} | {port.scale:.9g} "
-        f"| {port.zero_point} | {port.nbytes} |"
-        for role, group in (("input", manifest.inputs), ("output", manifest.outputs))
-        for index, port in enumerate(group)
-    )
-    peak = "\n".join(f"- {comment(entry)}: {nbytes}" for entry, nbytes in plan.peak[:4])
-    operators = "\n".join(f"| {index} | {kind} | {macs} |" for index, kind, macs in manifest.operators)
-    return f"""# {name}
-
-An int8 model as standalone C99 for `{target.name}`, equal bit for bit to the arithmetic contract `{manifest.contract}`
-(tflite-micro's reference kernels). Model file sha256 `{manifest.model_sha256}`.
-
-## Memory
-
-| | bytes |
-|---|---|
-| arena (RAM, the caller's, aligned to 8) | {manifest.arena_bytes} |
-| lower bound of the arena for this order | {manifest.arena_lower_bound} |
-| state (RAM, the caller's, aligned to 8) | {manifest.state_bytes} |
-| weights and tables (flash) | {manifest.constant_bytes} |
-| the .tflite file, for comparison | {manifest.model_bytes} |
-
-Live at the peak, in bytes:
-
-{peak}
-
-## Ends
-
-| end | type | shape | scale | zero point | bytes |
-|---|---|---|---|---|---|
-{ports}
-
-## Use
-
-```c
-#include "{name}.h"
-
-static uint64_t arena[({upper}_ARENA_BYTES + 7) / 8];
-static uint64_t state[({upper}_STATE_BYTES + 8) / 8];
-
-{name}_reset(state);                    /* once */
-fill({name}_input0(arena));             /* your samples, quantized as above */
-{name}_invoke(arena, state);            /* 0, or a negative code of model.h */
-use({name}_output0(arena));
-```
-
-Compile `model.c` and `kernels/*.c` with `{target.flags}`, or take `CMakeLists.txt`. Define `EDGE_PORTABLE` to leave out
-the SMLAD and Helium paths; the results are the same. The kernels are weak symbols, so several emitted models share
-them in one image. `golden.h` holds inputs and the outputs that belong to them, for a self-test on the device.
-
-## Operators
-
-| index | operator | MACs |
-|---|---|---|
-{operators}
 """

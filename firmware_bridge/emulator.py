@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from edge_runtime.errors import FirmwareError, HostEnvironmentError
-from firmware_bridge.emit import FirmwareManifest, kernel_text
+from firmware_bridge.emit import kernel_text
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.runner import decode_outputs, encode_commands, runner_source
 from firmware_bridge.samples import Record
 from firmware_bridge.toolchain import COMPILE_TIMEOUT_S, model_sources, run_tool
@@ -23,7 +24,6 @@ _INPUT: Final = 0x60000000
 _OUTPUT: Final = 0x70000000
 _PAGE: Final = 4096
 _TIMEOUT_S: Final = 100
-
 _LINKER: Final = """ENTRY(start)
 SECTIONS {
   . = 0x0;

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from edge_runtime.errors import FirmwareError
 from firmware_bridge.ctext import float_text
-from firmware_bridge.emit import FirmwareManifest
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.samples import Record
 
 MAX_FILE_BYTES: Final = 64 << 20

@@ -10,7 +10,7 @@ from collections.abc import Collection, Sequence
 
 import numpy as np
 
-from firmware_bridge.emit import FirmwareManifest
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.samples import Record
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.emit import PortManifest
+from firmware_bridge.manifest import PortManifest
 
 Record = tuple[npt.NDArray[np.generic], ...]
 

@@ -128,7 +128,6 @@ ITEM_BYTES: Final[dict[str, int]] = {
 
 ACTIVATIONS: Final[dict[int, str]] = {0: "NONE", 1: "RELU", 2: "RELU_N1_TO_1", 3: "RELU6", 4: "TANH", 5: "SIGN_BIT"}
 SAME_PADDING: Final = 0
-
 _ARITHMETIC: Final[dict[str, tuple[int, FieldKind]]] = {"activation": (0, "byte")}
 _POOL: Final[dict[str, tuple[int, FieldKind]]] = {
     "padding": (0, "byte"),

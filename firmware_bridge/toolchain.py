@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from edge_runtime.errors import FirmwareError, HostEnvironmentError
-from firmware_bridge.emit import FirmwareManifest
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.runner import HOST_MAIN, decode_outputs, encode_commands, runner_source
 from firmware_bridge.samples import Record
 

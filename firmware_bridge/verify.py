@@ -14,10 +14,10 @@ import numpy as np
 from edge_runtime.errors import FirmwareError, HostEnvironmentError, UsageError
 from firmware_bridge.boards import BOARDS, Count, run_board
 from firmware_bridge.build import read_manifest
-from firmware_bridge.emit import FirmwareManifest
 from firmware_bridge.emulator import verify_cortex_m4
 from firmware_bridge.golden import GoldenVectors, load_golden
 from firmware_bridge.litert import Difference, measure_differences
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.reference import reference_version, run_reference
 from firmware_bridge.samples import Record, make_samples
 from firmware_bridge.toolchain import build_host, run_host

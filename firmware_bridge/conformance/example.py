@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from firmware_bridge.conformance.graphs import GraphMaker
+from firmware_bridge.conformance.maker import GraphMaker
 from firmware_bridge.conformance.writer import write_model
 from firmware_bridge.model import Quantization, Subgraph
 

@@ -16,6 +16,7 @@ from firmware_bridge.operators import (
     pointwise,
     pooling,
     recurrent,
+    svdf,
     variables,
 )
 
@@ -50,7 +51,7 @@ LOWERINGS: Final = MappingProxyType[str, Callable[[Lowering, Operator], None]](
         "SQUEEZE": movement.lower_rename,
         "STRIDED_SLICE": movement.lower_strided_slice,
         "SUB": binary.lower,
-        "SVDF": recurrent.lower_svdf,
+        "SVDF": svdf.lower_svdf,
         "TANH": pointwise.lower_tanh,
         "TRANSPOSE": movement.lower_transpose,
         "UNIDIRECTIONAL_SEQUENCE_LSTM": recurrent.lower_lstm,

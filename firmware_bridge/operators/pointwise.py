@@ -8,20 +8,16 @@ import numpy.typing as npt
 from firmware_bridge.arithmetic import (
     activation_range,
     clamp,
-    hard_swish_table,
-    logistic_table,
-    lookup_table,
     multiply,
     product_scale,
     quantize_multiplier,
     quotient_scale,
-    softmax_exponentials,
-    tanh_table,
 )
 from firmware_bridge.lowering import Lowering
 from firmware_bridge.model import Operator, Tensor
 from firmware_bridge.program import Call, Params, Table
 from firmware_bridge.schema import ITEM_BYTES
+from firmware_bridge.tables import hard_swish_table, logistic_table, lookup_table, softmax_exponentials, tanh_table
 
 _MAX_SOFTMAX_DEPTH = 4095
 _RESCALES = {

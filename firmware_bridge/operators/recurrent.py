@@ -1,4 +1,4 @@
-"""UNIDIRECTIONAL_SEQUENCE_LSTM (8x8_16) and SVDF."""
+"""UNIDIRECTIONAL_SEQUENCE_LSTM with int8 activations and an int16 cell state (8x8_16)."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ import math
 import numpy as np
 import numpy.typing as npt
 
-from firmware_bridge.arithmetic import (
-    INT16_MAX,
-    INT16_MIN,
-    product_scale,
-    quantize_multiplier,
-    quotient_scale,
-    sigmoid_samples,
-)
+from firmware_bridge.arithmetic import INT16_MAX, INT16_MIN, product_scale, quantize_multiplier
 from firmware_bridge.lowering import MAX_FAST_SUM, MAX_SUM, Lowering, pad_axis, round_up_4
 from firmware_bridge.model import Operator, Tensor
 from firmware_bridge.operators.convolution import folded
 from firmware_bridge.program import Call, Params, Ref, Scratch, Table, short_name
+from firmware_bridge.tables import sigmoid_samples
 
 _GATES = ("forget", "input", "cell", "output")
 _INPUT_WEIGHTS = {"input": 1, "forget": 2, "cell": 3, "output": 4}
 _RECURRENT_WEIGHTS = {"input": 5, "forget": 6, "cell": 7, "output": 8}
 _BIASES = {"input": 12, "forget": 13, "cell": 14, "output": 15}
 _UNSUPPORTED = {9: "peepholes", 10: "peepholes", 11: "peepholes", 16: "a projection", 20: "layer normalisation"}
+
+
 _HIDDEN, _CELL, _N_INPUTS = 18, 19, 24
+
+
 _TANH = 4
 _SMALLEST_POWER = -15
 _GATE_SCALE = 2.0**-12
 _UNIT_SCALE = 2.0**-15
 
 
-def _weights(
+def constant_weights(
     lowering: Lowering, operator: Operator, position: int, shape: tuple[int, int]
 ) -> tuple[Tensor, npt.NDArray[np.int8]]:
+    """Return a constant weight tensor of a given shape and its values; its zero point must be 0."""
     tensor = lowering.input(operator, position)
     lowering.require_type(operator, tensor, ["int8"])
     if tensor.data is None or tensor.shape != shape:
@@ -48,7 +47,8 @@ def _weights(
     return tensor, tensor.data.astype(np.int8)
 
 
-def _state_initial(lowering: Lowering, operator: Operator, tensor: Tensor) -> bytes:
+def initial_state(lowering: Lowering, operator: Operator, tensor: Tensor) -> bytes:
+    """Return what ``reset`` writes into a variable tensor: its zero point, 0 for int16."""
     if not tensor.is_variable:
         lowering.refuse(
             operator, f"state {short_name(tensor.name)!r} is not a variable tensor", "convert the model again"
@@ -68,7 +68,7 @@ def _matrix(
     multipliers = []
     small = True
     for index, gate in enumerate(_GATES):
-        tensor, weights = _weights(lowering, operator, of_gate[gate], shape)
+        tensor, weights = constant_weights(lowering, operator, of_gate[gate], shape)
         bias = np.zeros(units, np.int64)
         if of_gate is _INPUT_WEIGHTS:
             given = lowering.input(operator, _BIASES[gate])
@@ -176,8 +176,8 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
         params,
         lowering.read(source),
         lowering.write(target),
-        Ref(lowering.state(hidden, _state_initial(lowering, operator, hidden)), "int8_t", writes=True),
-        Ref(lowering.state(cell, _state_initial(lowering, operator, cell)), "int16_t", writes=True),
+        Ref(lowering.state(hidden, initial_state(lowering, operator, hidden)), "int8_t", writes=True),
+        Ref(lowering.state(cell, initial_state(lowering, operator, cell)), "int16_t", writes=True),
         Scratch(),
     )
     macs = batches * steps * 4 * units * (depth + units)
@@ -205,77 +205,3 @@ def _state_update(lowering: Lowering, operator: Operator, hidden: Tensor, cell: 
         "tanh_multiplier": 3 if left < 0 else 3 << left,
         "tanh_shift": max(-left, 0),
     }
-
-
-def lower_svdf(lowering: Lowering, operator: Operator) -> None:
-    """Lower SVDF with int8 or int16 state."""
-    source, target = lowering.input(operator, 0), lowering.output(operator)
-    time, state = lowering.input(operator, 2), lowering.input(operator, 4)
-    for tensor in (source, target):
-        lowering.require_type(operator, tensor, ["int8"])
-    lowering.require_type(operator, state, ["int8", "int16"])
-    lowering.require_type(operator, time, [state.dtype])
-    for tensor in (source, lowering.input(operator, 1), time):
-        lowering.require_rank(operator, tensor, 2)
-    filters, rank = lowering.input(operator, 1).shape[0], int(operator.options["rank"])
-    batches, depth = source.shape
-    feature, weights = _weights(lowering, operator, 1, (filters, depth))
-    memory = time.shape[1]
-    if rank < 1 or filters % rank or time.shape[0] != filters or time.data is None:
-        lowering.refuse(operator, f"rank {rank} and {filters} filters do not fit", "convert the model again")
-    units = filters // rank
-    lowering.require_count(operator, target, batches * units)
-    lowering.require_count(operator, state, batches * filters * memory)
-    bias = _svdf_bias(lowering, operator, units)
-    scale_in, zero_in = lowering.quantization(operator, source)
-    scale_state, zero_state = lowering.quantization(operator, state)
-    scale_out, zero_out = lowering.quantization(operator, target)
-    moved, largest = folded(weights, np.zeros(filters, np.int64), zero_in)
-    if int(largest.max()) >= MAX_SUM:
-        lowering.refuse(operator, "feature sums can leave 32 bits", "use fewer inputs")
-    feature_scale = product_scale(scale_in, lowering.quantization(operator, feature)[0])
-    time_scale = product_scale(scale_state, lowering.quantization(operator, time)[0])
-    first = quantize_multiplier(quotient_scale(feature_scale, scale_state))
-    second = quantize_multiplier(quotient_scale(time_scale, scale_out))
-    params = Params(
-        "edge_svdf",
-        {
-            "feature_weights": Table(lowering.constant(weights, "feature_weights: filter, input")),
-            "time_weights": Table(lowering.constant(time.data, "time_weights: filter, memory")),
-            "feature_bias": Table(
-                lowering.constant(moved.astype(np.int32), "feature_bias: minus zero point times weights")
-            ),
-            "bias": Table(lowering.constant(bias.astype(np.int32), "bias")),
-            "batches": batches,
-            "depth": depth,
-            "filters": filters,
-            "rank": rank,
-            "memory": memory,
-            "state_bytes": 2 if state.dtype == "int16" else 1,
-            "feature_multiplier": first[0],
-            "feature_shift": first[1],
-            "state_zero_point": zero_state,
-            "output_multiplier": second[0],
-            "output_shift": second[1],
-            "output_zero_point": zero_out,
-        },
-    )
-    arguments = (
-        params,
-        lowering.read(source),
-        lowering.write(target),
-        Ref(lowering.state(state, _state_initial(lowering, operator, state)), "void", writes=True),
-    )
-    macs = batches * filters * (depth + memory)
-    lowering.add(operator, Call("svdf_s8", "edge_k1_svdf_s8", arguments), macs=macs)
-
-
-def _svdf_bias(lowering: Lowering, operator: Operator, units: int) -> npt.NDArray[np.int64]:
-    tensor = lowering.optional_input(operator, 3)
-    if tensor is None:
-        return np.zeros(units, np.int64)
-    lowering.require_type(operator, tensor, ["int32"])
-    lowering.require_count(operator, tensor, units)
-    if tensor.data is None:
-        lowering.refuse(operator, "the bias is computed while the model runs", "make it a constant")
-    return tensor.data.astype(np.int64).reshape(units)

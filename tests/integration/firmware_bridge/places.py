@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from firmware_bridge.build import emit_source, write_directory
-from firmware_bridge.emit import FirmwareManifest, name_from
+from firmware_bridge.manifest import FirmwareManifest
+from firmware_bridge.naming import name_from
 from firmware_bridge.reference import reference_version
 from firmware_bridge.source import Source
 from firmware_bridge.targets import find_target

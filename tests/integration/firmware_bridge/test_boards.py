@@ -9,7 +9,7 @@ import pytest
 
 from firmware_bridge.boards import BOARDS, BoardRun, missing_tools, run_board
 from firmware_bridge.conformance.graphs import random_model
-from firmware_bridge.emit import FirmwareManifest
+from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.reference import run_reference
 from firmware_bridge.samples import make_samples
 from firmware_bridge.verify import require_agreement, verify_directory

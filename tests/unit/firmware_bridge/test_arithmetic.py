@@ -8,7 +8,7 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from firmware_bridge import arithmetic
+from firmware_bridge import arithmetic, tables
 
 
 @pytest.mark.parametrize("real", [0.5, 0.25, 1.0, 3.0, 1e-6, 0.999999999, 1234.5])
@@ -62,16 +62,16 @@ def test_activation_bound_without_a_code_is_refused() -> None:
 def test_exponential_is_within_two_steps_of_the_real_one() -> None:
     for raw in (-1, -1000, -(1 << 20), -(1 << 26), -(1 << 29), -(1 << 30)):
         exact = math.exp(raw / 2**26) * 2**31
-        assert abs(arithmetic.exponential_of_negative(raw) - exact) < 2**31 * 1e-6
+        assert abs(tables.exponential_of_negative(raw) - exact) < 2**31 * 1e-6
 
 
 def test_exponential_of_zero_is_the_largest_number() -> None:
-    assert arithmetic.exponential_of_negative(0) == arithmetic.INT32_MAX
+    assert tables.exponential_of_negative(0) == arithmetic.INT32_MAX
 
 
 @pytest.mark.parametrize(("scale", "zero_point"), [(0.05, 0), (0.002, -100), (0.4, 127)])
 def test_logistic_table_is_within_one_code_of_the_real_function(scale: float, zero_point: int) -> None:
-    table = arithmetic.logistic_table(scale, zero_point)
+    table = tables.logistic_table(scale, zero_point)
     codes = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float64)
     exact = 256.0 / (1.0 + np.exp(-(codes - zero_point) * scale)) - 128.0
     assert np.abs(table - np.clip(exact, -128, 127)).max() <= 1.0
@@ -79,14 +79,14 @@ def test_logistic_table_is_within_one_code_of_the_real_function(scale: float, ze
 
 @pytest.mark.parametrize(("scale", "zero_point"), [(0.05, 0), (0.002, -100), (0.4, 127)])
 def test_tanh_table_is_within_one_code_of_the_real_function(scale: float, zero_point: int) -> None:
-    table = arithmetic.tanh_table(scale, zero_point)
+    table = tables.tanh_table(scale, zero_point)
     codes = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float64)
     exact = 128.0 * np.tanh((codes - zero_point) * scale)
     assert np.abs(table - np.clip(exact, -128, 127)).max() <= 1.0
 
 
 def test_hard_swish_table_is_within_one_code_of_the_real_function() -> None:
-    table = arithmetic.hard_swish_table(0.05, -10, 0.04, -100)
+    table = tables.hard_swish_table(0.05, -10, 0.04, -100)
     codes = np.arange(256).astype(np.uint8).view(np.int8).astype(np.float64)
     real = (codes + 10) * 0.05
     exact = np.clip(real * np.clip(real + 3.0, 0.0, 6.0) / 6.0 / 0.04 - 100.0, -128, 127)
@@ -94,14 +94,14 @@ def test_hard_swish_table_is_within_one_code_of_the_real_function() -> None:
 
 
 def test_softmax_table_falls_from_one_and_ends_where_differences_stop_to_count() -> None:
-    table = arithmetic.softmax_exponentials(0.25, 1.0)
+    table = tables.softmax_exponentials(0.25, 1.0)
     assert table[0] == arithmetic.INT32_MAX
     assert (np.diff(table.astype(np.int64)) < 0).all()
     assert len(table) == 63
 
 
 def test_sigmoid_samples_are_at_most_one_above_the_real_function() -> None:
-    samples = arithmetic.sigmoid_samples().astype(np.float64)
+    samples = tables.sigmoid_samples().astype(np.float64)
     exact = 65536.0 / (1.0 + np.exp(-np.arange(256) / 24.0))
     assert samples[0] == 32768
     assert samples[255] == 65535

@@ -8,7 +8,8 @@ import pytest
 from edge_runtime.errors import UsageError
 from firmware_bridge.build import prepare
 from firmware_bridge.ctext import array_text, comment, float_text
-from firmware_bridge.emit import Emission, check_name, emit_program, name_from
+from firmware_bridge.emit import Emission, emit_program
+from firmware_bridge.naming import check_name, name_from
 from firmware_bridge.program import Constant
 from firmware_bridge.targets import find_target
 from tests.unit.firmware_bridge.small_models import chain_model

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import UnsupportedOperatorError
-from firmware_bridge.conformance.graphs import GraphMaker
+from firmware_bridge.conformance.maker import GraphMaker
 from firmware_bridge.lower import lower_model
 from firmware_bridge.model import Quantization, read_model
 from firmware_bridge.program import Program
@@ -131,7 +131,7 @@ def test_concatenation_of_equal_scales_is_lowered() -> None:
 
 def _lstm_with(position: int) -> bytes:
     graph: GraphMaker = maker()
-    from firmware_bridge.conformance.graphs import lstm  # noqa: PLC0415 - one test's need
+    from firmware_bridge.conformance.last_layers import lstm  # noqa: PLC0415 - one test's need
 
     source = graph.tensor((1, 2, 2, 3), "int8", CODE)
     target = lstm(graph, source)

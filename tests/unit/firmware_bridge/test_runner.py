@@ -9,8 +9,9 @@ import pytest
 
 from edge_runtime.errors import FirmwareError
 from firmware_bridge.build import prepare
-from firmware_bridge.emit import FirmwareManifest, PortManifest, emit_program
+from firmware_bridge.emit import emit_program
 from firmware_bridge.golden import GoldenVectors, golden_header, load_golden, save_golden
+from firmware_bridge.manifest import FirmwareManifest, PortManifest
 from firmware_bridge.runner import decode_outputs, encode_commands, runner_source
 from firmware_bridge.samples import make_samples
 from firmware_bridge.targets import TARGETS
