@@ -49,11 +49,12 @@ class Inlet:
         self._complaints = complaints
         self._is_held = False
         self._is_shut = False
+        self._not_subscribed: tuple[str, ...] = ()
         callbacks = SessionCallbacks(
             on_message=self._receive,
-            on_connected=lambda _present: notify(None),
+            on_connected=self._arrived,
             on_disconnected=self._disconnected,
-            on_refused=lambda topic, error: complaints.say("receiving", topic, "not_subscribed", str(error)),
+            on_refused=self._refused,
             on_dropped=self.count_dropped,
         )
         own = replace(settings, client_id=f"{settings.client_id}-in")
@@ -70,6 +71,12 @@ class Inlet:
     def failure(self) -> BaseException | None:
         """What ended the network thread; None while it runs."""
         return self._session.failure
+
+    @property
+    def troubles(self) -> tuple[str, ...]:
+        """Why inputs do not come, as reasons for health: for as long as each holds."""
+        link = () if self.connected else ("inputs_disconnected",)
+        return link + tuple(f"not_subscribed:{source}" for source in self._not_subscribed)
 
     def start(self) -> None:
         """Begin to connect."""
@@ -112,6 +119,20 @@ class Inlet:
         if self._intake.wants_pause():
             self._is_held = True
             self._session.pause()
+        self._notify(None)
+
+    def _arrived(self, present: bool) -> None:
+        """Wake the main loop; called from the network thread. A broker that forgot the session is asked anew."""
+        if not present:
+            self._not_subscribed = ()
+        self._notify(None)
+
+    def _refused(self, topic_filter: str, error: BrokerError) -> None:
+        """Note a source that does not come; called from the network thread."""
+        self._complaints.say("receiving", topic_filter, "not_subscribed", str(error))
+        source = self._intake.source_of(topic_filter)
+        if source not in self._not_subscribed:
+            self._not_subscribed = (*self._not_subscribed, source)
         self._notify(None)
 
     def _disconnected(self, error: BrokerError | None) -> None:

@@ -160,6 +160,10 @@ class Intake:
         """Topic filters and their QoS."""
         return [(pattern, source.qos) for source in self._sources.values() for pattern in topics_of(source)]
 
+    def source_of(self, topic_filter: str) -> str:
+        """Give the source that one of the subscriptions is for."""
+        return next(name for pattern, name in self._filters if pattern == topic_filter)
+
     def wants_pause(self) -> bool:
         """Whether a mailbox that may not drop is full, so that reading from the broker must stop."""
         return any(mailbox.full for mailbox in self.mailboxes.values())

@@ -88,6 +88,8 @@ class Vitals:
         Highest numbers given.
     n_refused : int
         Events that the broker does not take.
+    troubles : tuple of str
+        Why inputs or commands do not come.
     """
 
     connected: bool
@@ -101,6 +103,7 @@ class Vitals:
     last_alert_seq: int
     last_verdict_seq: int
     n_refused: int = 0
+    troubles: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -158,6 +161,7 @@ class HealthReporter:
             if holds
         ]
         reasons += [f"pipeline_failed:{name}" for name in vitals.failed]
+        reasons += vitals.troubles
         self._incidents = {reason: at for reason, at in self._incidents.items() if now - at < _REMEMBER_S}
         reasons += [*self._incidents, *self._lasting]
         return Health(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge_runtime.config import Config
@@ -29,7 +29,7 @@ _PURGE_EVERY_S = 60.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """The parts of the daemon that are reported on."""
+    """The parts of the daemon that are reported on; ``troubles`` says why inputs or commands do not come."""
 
     front: Front
     intake: Intake
@@ -41,6 +41,7 @@ class Parts:
     status: lifecycle.StatusBoard
     metrics: Metrics
     complaints: Complaints
+    troubles: Callable[[], tuple[str, ...]]
 
 
 class Reporter:
@@ -79,7 +80,7 @@ class Reporter:
         self._clock = clock
         self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
         self._sampled: dict[str, int] = {}
-        self._told: tuple[bool, bool, tuple[str, ...]] = (False, False, ())
+        self._told: tuple[object, ...] = ()
         self._next_health = clock.monotonic() + _HEALTH_EVERY_S
         self._next_purge = clock.monotonic() + _PURGE_EVERY_S
 
@@ -133,7 +134,8 @@ class Reporter:
         if parts.desk.changed and connected:
             parts.desk.changed = False
             parts.front.say_summary(parts.desk.summary())
-        condition = (connected, parts.dispatcher.keeper.ready, parts.status.failed())
+        fault = bool(parts.journal.fault or parts.sender.fault)
+        condition = (connected, parts.dispatcher.keeper.ready, fault, parts.status.failed(), parts.troubles())
         if now < self._next_health and condition == self._told:
             return
         self._told = condition
@@ -162,6 +164,7 @@ class Reporter:
             last_alert_seq=parts.journal.last_seq("alert"),
             last_verdict_seq=parts.journal.last_seq("verdict"),
             n_refused=parts.sender.n_refused,
+            troubles=parts.troubles(),
         )
 
     def _say_health(self, vitals: lifecycle.Vitals) -> None:

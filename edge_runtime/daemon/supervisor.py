@@ -111,6 +111,7 @@ class Supervisor:
         self._notes: deque[_Note] = deque()
         self._order_queue = OrderQueue()
         self._disk_trouble = ""
+        self._no_commands: tuple[str, ...] = ()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
         self._state = claim_state_dir(Path(config.gateway.state_dir))
@@ -288,13 +289,25 @@ class Supervisor:
         """Count a command that the session did not even look at; called from the network thread."""
         self._inlet.count_dropped(topic, reason)
 
+    def _arrived(self, present: bool) -> None:
+        """Greet; called from the network thread. A broker that forgot the session is asked for commands anew."""
+        if not present:
+            self._no_commands = ()
+        self._note(_Connected())
+
+    def _refused(self, topic_filter: str, error: BrokerError) -> None:
+        """Note that no commands come; called from the network thread."""
+        self._complaints.say("receiving", topic_filter, "not_subscribed", str(error))
+        self._no_commands = ("not_subscribed:commands",)
+        self._note(None)
+
     def _make_session(self) -> Session:
         callbacks = SessionCallbacks(
             on_message=self._receive,
-            on_connected=lambda _present: self._note(_Connected()),
+            on_connected=self._arrived,
             on_disconnected=lambda error: self._note(_Disconnected(error)),
             on_published=lambda ticket, outcome, text: self._note(_Published(ticket, outcome == "done", text)),
-            on_refused=lambda topic, error: self._complaints.say("receiving", topic, "not_subscribed", str(error)),
+            on_refused=self._refused,
             on_dropped=self._dropped,
         )
         return Session(self._config.broker, callbacks, will=availability(self._topics, OFFLINE))
@@ -353,6 +366,7 @@ class Supervisor:
             self._status,
             self._metrics,
             self._complaints,
+            lambda: self._inlet.troubles + self._no_commands,
         )
         return Reporter(self._config, self._gateway, parts, self._models, self._health, self._clock)
 
