@@ -48,7 +48,7 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
     measures = confine(memory_limit_bytes=memory_limit)
     stream = _build(channel, orders)
     channel.send(protocol.encode(protocol.Ready(sandbox=tuple(measures))))
-    while packet := channel.recv(_TASK_BYTES):
+    while packet := _next_packet(channel):
         task = protocol.decode_to_worker(packet)
         if isinstance(task, protocol.Load):
             return 1
@@ -57,6 +57,14 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
         busy_ms = (time.perf_counter() - started) * 1e3
         _answer(channel, protocol.Done(task.id, tuple(outcomes), busy_ms))
     return 0
+
+
+def _next_packet(channel: socket.socket) -> bytes:
+    """Wait for the next task; empty when the supervisor has gone, however it went."""
+    try:
+        return channel.recv(_TASK_BYTES)
+    except ConnectionResetError:
+        return b""
 
 
 def _answer(channel: socket.socket, done: protocol.Done) -> None:
