@@ -162,6 +162,8 @@ class Dispatcher:
             _, item = taken
             if not self._listeners(item.source):
                 self.give_up(item, "pipeline_failed")
+            elif self._is_with_worker(item):
+                self._metrics.drop(item.source, "repeated")
             elif self._is_repeated(item):
                 self._metrics.drop(item.source, "repeated")
                 self._journal.finish(item.token, now=self._clock.monotonic())
@@ -350,6 +352,19 @@ class Dispatcher:
     def _listeners(self, source: str) -> list[str]:
         """Pipelines on a source that run."""
         return [name for name in self._pipelines_of(source) if name in self._roster.models]
+
+    def _is_with_worker(self, item: Item) -> bool:
+        """Whether the worker has this very frame of an earlier link, which is then acknowledged by the copy's token."""
+        if not isinstance(item.payload, FramePayload) or (item.payload.part is None and not item.again):
+            return False
+        key = frame_key(item.source, item.payload)
+        pictures = [
+            (other, other.payload) for other, _ in self._with_worker.values() if isinstance(other.payload, FramePayload)
+        ]
+        same = [other for other, picture in pictures if key is not None and frame_key(other.source, picture) == key]
+        for other in same:
+            other.token = item.token
+        return bool(same)
 
     def _is_repeated(self, item: Item) -> bool:
         """Whether this very frame was finished before: it was delivered once more.

@@ -122,8 +122,13 @@ class Inlet:
         self._notify(None)
 
     def _arrived(self, present: bool) -> None:
-        """Wake the main loop; called from the network thread. A broker that forgot the session is asked anew."""
-        if not present:
+        """Make room for what comes again, and wake the main loop; called from the network thread.
+
+        A broker that forgot the session delivers nothing again and is asked for everything anew.
+        """
+        if present:
+            self._intake.forget()
+        else:
             self._not_subscribed = ()
         self._notify(None)
 

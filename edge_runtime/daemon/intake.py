@@ -164,6 +164,12 @@ class Intake:
         """Give the source that one of the subscriptions is for."""
         return next(name for pattern, name in self._filters if pattern == topic_filter)
 
+    def forget(self) -> None:
+        """Remove what came on a link that is gone and that the broker delivers again, since nobody acknowledged it."""
+        for name, mailbox in self.mailboxes.items():
+            for _ in mailbox.remove(lambda item: item.token is not None):
+                self._metrics.drop(name, "redelivered")
+
     def wants_pause(self) -> bool:
         """Whether a mailbox that may not drop is full, so that reading from the broker must stop."""
         return any(mailbox.full for mailbox in self.mailboxes.values())

@@ -63,6 +63,15 @@ class Mailbox(Generic[Item]):
         with self._lock:
             return self._items.popleft() if self._items else None
 
+    def remove(self, doomed: Callable[[Item], bool]) -> list[Item]:
+        """Remove and return the items of which ``doomed`` holds; the others stay in their order."""
+        with self._lock:
+            removed = [item for item in self._items if doomed(item)]
+            kept = [item for item in self._items if not doomed(item)]
+            self._items.clear()
+            self._items.extend(kept)
+            return removed
+
     @property
     def full(self) -> bool:
         """Whether a ``block`` mailbox wants its reader to stop."""

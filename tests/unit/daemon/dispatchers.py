@@ -134,10 +134,19 @@ class Hall:
             self.say(protocol.Building(name), protocol.Built(name, "e", None))
         self.say(protocol.Ready(()))
 
-    def publish(self, source: str, part: str | None = None, *, token: tuple[int, int] | None = (1, 1)) -> None:
+    def publish(
+        self,
+        source: str,
+        part: str | None = None,
+        *,
+        token: tuple[int, int] | None = (1, 1),
+        ts_ms: int | None = None,
+        dup: bool = False,
+    ) -> None:
         """Let a picture come from the broker."""
-        properties = () if part is None else (("part", part),)
-        self.intake.take(Incoming(f"in/{source}", picture(), 1, token=token, user_properties=properties))
+        told = {"part": part, "ts_ms": ts_ms}
+        properties = tuple((name, str(value)) for name, value in told.items() if value is not None)
+        self.intake.take(Incoming(f"in/{source}", picture(), 1, dup=dup, token=token, user_properties=properties))
 
     def finish(self, number: int, *outcomes: protocol.Outcome) -> None:
         """Let the worker answer an input."""

@@ -86,3 +86,24 @@ def test_a_worker_goes_on_from_the_last_word_of_the_one_before(hall: Hall) -> No
     hall.dispatcher.feed()
     hall.keeper.say(protocol.Done(1, (protocol.Outcome("surface", state=b"where it is"),), 1.0))
     assert ask_again(hall).states == {"surface/sure": b"where it is"}
+
+
+def test_a_copy_of_a_frame_that_the_worker_has_is_dropped_and_acknowledges_it_in_its_place(hall: Hall) -> None:
+    hall.stand_up()
+    hall.publish("sure", token=(1, 5), ts_ms=1_700_000_000_000)
+    hall.dispatcher.feed()
+    hall.publish("sure", token=(2, 0), ts_ms=1_700_000_000_000, dup=True)
+    hall.dispatcher.feed()
+    hall.journal.flush(0.0, force=True)
+    before = list(hall.acknowledged)
+    hall.finish(1, protocol.Outcome("surface"))
+    hall.journal.flush(0.0, force=True)
+    assert (before, hall.acknowledged, hall.dropped("sure", "repeated")) == ([], [(2, 0)], 1)
+
+
+def test_two_frames_of_one_millisecond_are_both_worked_on(hall: Hall) -> None:
+    hall.stand_up()
+    for place in range(2):
+        hall.publish("sure", token=(1, place), ts_ms=1_700_000_000_000)
+    hall.dispatcher.feed()
+    assert len(hall.dispatcher._with_worker) == 2

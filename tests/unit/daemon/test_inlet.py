@@ -10,7 +10,8 @@ from edge_runtime.daemon.inlet import Inlet
 from edge_runtime.daemon.intake import Notice
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.errors import BrokerAuthorizationError
-from tests.unit.daemon.test_intake import Door
+from tests.unit.daemon.dispatchers import picture
+from tests.unit.daemon.test_intake import Door, message
 
 REFUSED = BrokerAuthorizationError("the broker refuses the subscription")
 
@@ -55,3 +56,12 @@ def test_a_refusal_holds_as_long_as_the_broker_keeps_the_session(gate: Gate) -> 
     kept = gate.troubles[1:]
     gate._arrived(present=False)
     assert (kept, gate.troubles[1:]) == (("not_subscribed:sure",), ())
+
+
+@pytest.mark.parametrize(("present", "n_waiting"), [(True, 0), (False, 1)], ids=["kept", "forgotten"])
+def test_inputs_of_the_old_link_stay_only_where_the_broker_forgot_them(
+    gate: Gate, present: bool, n_waiting: int
+) -> None:
+    gate.door.take(message("sure", picture()))
+    gate._arrived(present=present)
+    assert len(gate.door.mailboxes["sure"]) == n_waiting

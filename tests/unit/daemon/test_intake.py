@@ -85,3 +85,13 @@ def test_a_message_that_trips_the_codec_is_given_up_and_its_part_told(bug: Excep
         GivenUp("sure", "internal", (1, 7), "A-17", 1_700_000_000.0),
     ]
     assert door.dropped("sure", "internal") == 1
+
+
+def test_what_comes_again_on_a_new_link_does_not_wait_twice() -> None:
+    door = Door()
+    for _ in range(3):
+        door.take(message("sure", picture()))
+    door.take(message("fast", picture(), qos=0))
+    door.forget()
+    assert [len(mailbox) for mailbox in door.mailboxes.values()] == [0, 1]
+    assert door.dropped("sure", "redelivered") == 3

@@ -66,6 +66,12 @@ def test_a_flooding_source_does_not_delay_another_by_more_than_one_item() -> Non
     assert [taken[1] for taken in (rotation.take(lambda _: True), rotation.take(lambda _: True)) if taken] == [-1, 1]
 
 
+def test_items_that_come_again_are_removed_and_the_others_keep_their_order() -> None:
+    mailbox = filled("block", n=5)
+    assert mailbox.remove(lambda item: item % 2 == 0) == [0, 2, 4]
+    assert [mailbox.take(), mailbox.take(), mailbox.take()] == [1, 3, None]
+
+
 def test_a_mailbox_that_is_not_ready_is_passed_over() -> None:
     first, second = filled("block", n=1), filled("block", n=1)
     second.source = "cam2"
