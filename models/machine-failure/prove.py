@@ -15,7 +15,7 @@ from edge_runtime.simulator.scoring import AssetScore, Score, score_assets
 from edge_runtime.simulator.truth import AssetTruth
 from edge_runtime.timeseries.monitor import Monitor
 
-SEEDS = range(2_000_000, 2_000_024)
+SEEDS = range(5_000_000, 5_000_024)
 DURATION_S = 90.0
 #: The rule of the demo.
 RULE = AlarmRule(n=4, m=5, clear_after=5)

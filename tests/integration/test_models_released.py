@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.bundle.manifest import Metric
 from edge_runtime.bundle.reader import Bundle, read_bundle
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
+from edge_runtime.compress.golden_samples import clearly_decided
 from edge_runtime.compress.recipe import load_recipe
 from edge_runtime.inference.opening import open_runtime
 from edge_runtime.inference.probe import probe_bundle
@@ -59,6 +60,12 @@ def test_recurrent_models_are_marked_stateful(bundle: Bundle) -> None:
 
 def test_golden_outputs_hold_in_a_child_process(bundle: Bundle) -> None:
     assert probe_bundle(bundle).verdict.rule in {"shipped", "tolerated"}
+
+
+def test_golden_samples_are_decided_clearly_so_that_other_processors_agree(bundle: Bundle) -> None:
+    golden = bundle.manifest.golden
+    output = bundle.golden().outputs[golden.sets[0].key][0]
+    assert clearly_decided(bundle.manifest, output, golden.max_lsb).all()
 
 
 def test_card_states_the_metrics_of_the_manifest(bundle: Bundle, project: Path) -> None:
