@@ -140,7 +140,8 @@ def read_manifest(directory: Path) -> FirmwareManifest:
     """
     path = directory / MANIFEST
     try:
-        data = path.read_bytes()[: _MAX_MANIFEST_BYTES + 1]
+        with path.open("rb") as stream:
+            data = stream.read(_MAX_MANIFEST_BYTES)
     except OSError as error:
         raise HostEnvironmentError(f"{path}: {error.strerror or error}; run edge-firmware emit first") from error
     try:

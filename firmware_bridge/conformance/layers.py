@@ -119,7 +119,7 @@ def binary(maker: GraphMaker, source: int) -> int:
     typical = a * b * 60.0 if name == "MUL" else max(a, b)
     factor = float(maker.dice.choice([1.0, 2.0, 0.5, 0.05]))
     pair = [source, other] if maker.pick(0, 1) or kind == 0 else [other, source]
-    target = maker.tensor(shape, "int8", maker.code(typical * factor))
+    target = maker.tensor(shape, "int8", maker.code(max(typical * factor, 1e-6)))
     maker.operator(name, pair, [target], {"activation": maker.activation()})
     return target
 

@@ -19,11 +19,7 @@ _INPUT_WEIGHTS = {"input": 1, "forget": 2, "cell": 3, "output": 4}
 _RECURRENT_WEIGHTS = {"input": 5, "forget": 6, "cell": 7, "output": 8}
 _BIASES = {"input": 12, "forget": 13, "cell": 14, "output": 15}
 _UNSUPPORTED = {9: "peepholes", 10: "peepholes", 11: "peepholes", 16: "a projection", 20: "layer normalisation"}
-
-
 _HIDDEN, _CELL, _N_INPUTS = 18, 19, 24
-
-
 _TANH = 4
 _SMALLEST_POWER = -15
 _GATE_SCALE = 2.0**-12
