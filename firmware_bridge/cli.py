@@ -20,21 +20,28 @@ def group() -> None:
     """Turn an int8 .tflite model or a bundle into standalone C99, and prove that it computes the same."""
 
 
+_TARGET = click.option("--target", default="generic", show_default=True, help="Device class the memory is planned for.")
+_RAM = click.option("--ram-kb", type=click.IntRange(1, 1 << 20), help="RAM of the device in KiB, if not the class's.")
+
+
 @group.command()
 @click.argument("model", type=_FILE)
 @click.option("--out", required=True, type=_DIRECTORY, help="Directory to write; made if absent.")
-@click.option("--target", default="generic", show_default=True, help="Device class the memory is planned for.")
+@_TARGET
+@_RAM
 @click.option("--name", default=None, help="Prefix of all public C names; default: from the file's name.")
 @click.option("--trust", default=None, type=_FILE, help="Public key (PEM) that must have signed a bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def emit(model: Path, out: Path, target: str, name: str | None, trust: Path | None, as_json: bool) -> None:
+def emit(
+    model: Path, out: Path, target: str, ram_kb: int | None, name: str | None, trust: Path | None, as_json: bool
+) -> None:
     """Write MODEL (.tflite or bundle) as C: model.c, model.h, kernels, golden vectors, CMake fragment, README."""
     from firmware_bridge.build import emit_source, write_directory  # noqa: PLC0415 - not needed for --help
     from firmware_bridge.naming import check_name, name_from  # noqa: PLC0415
     from firmware_bridge.source import read_source  # noqa: PLC0415
     from firmware_bridge.targets import find_target  # noqa: PLC0415
 
-    device = find_target(target)
+    device = find_target(target, ram_kb)
     checked = check_name(name) if name is not None else None
     source = read_source(model, trust)
     if source.warning:
@@ -97,10 +104,11 @@ def verify(directory: Path, places: tuple[str, ...], inputs: int, seed: int, as_
 
 @group.command()
 @click.argument("model", type=_FILE)
-@click.option("--target", default="generic", show_default=True, help="Device class the memory is planned for.")
+@_TARGET
+@_RAM
 @click.option("--trust", default=None, type=_FILE, help="Public key (PEM) that must have signed a bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
-def plan(model: Path, target: str, trust: Path | None, as_json: bool) -> None:
+def plan(model: Path, target: str, ram_kb: int | None, trust: Path | None, as_json: bool) -> None:
     """Show what MODEL needs of a target's RAM, where everything lies and what is live at the peak."""
     from firmware_bridge.build import prepare  # noqa: PLC0415 - not needed for --help
     from firmware_bridge.plan import check_fits  # noqa: PLC0415
@@ -108,7 +116,7 @@ def plan(model: Path, target: str, trust: Path | None, as_json: bool) -> None:
     from firmware_bridge.source import read_source  # noqa: PLC0415
     from firmware_bridge.targets import find_target  # noqa: PLC0415
 
-    device = find_target(target)
+    device = find_target(target, ram_kb)
     prepared = prepare(read_source(model, trust).model, device)
     if as_json:
         print_json(plan_json(prepared))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from edge_runtime.errors import UsageError
@@ -58,8 +58,15 @@ TARGETS: Final[dict[str, Target]] = {
 }
 
 
-def find_target(name: str) -> Target:
+def find_target(name: str, ram_kb: int | None = None) -> Target:
     """Return a target by name.
+
+    Parameters
+    ----------
+    name : str
+        Of ``TARGETS``.
+    ram_kb : int, optional
+        RAM of the user's own part in KiB, in place of the class's.
 
     Raises
     ------
@@ -68,4 +75,5 @@ def find_target(name: str) -> Target:
     """
     if name not in TARGETS:
         raise UsageError(f"unknown target {name!r}; choose one of {', '.join(TARGETS)}")
-    return TARGETS[name]
+    target = TARGETS[name]
+    return target if ram_kb is None else replace(target, ram_bytes=ram_kb << 10)

@@ -85,3 +85,10 @@ def test_unknown_place_ends_with_2(tmp_path: Path) -> None:
 def test_missing_golden_vectors_are_told(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert _run("emit", str(model), "--out", str(tmp_path / "c")) == 0
     assert "no golden vectors" in capsys.readouterr().err
+
+
+def test_model_that_exceeds_the_given_ram_ends_with_3(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "wide.tflite"
+    path.write_bytes(unary_model("RELU", shape=(1, 2000)))
+    assert _run("plan", str(path), "--target", "cortex-m4", "--ram-kb", "1") == 3
+    assert "has 1024; biggest at the peak" in capsys.readouterr().err
