@@ -161,6 +161,19 @@ class AlarmBook:
                 return [Transition("acked", acked, None)]
         return []
 
+    def retire(self, key: str, *, now_s: float) -> list[Transition]:
+        """Forget an alarm whose source or pipeline is gone, so that nothing can clear it any more.
+
+        Returns
+        -------
+        transitions : list of Transition
+            ``cleared`` where it was active.
+        """
+        alarm = self._alarms.pop(key)
+        if not alarm.active:
+            return []
+        return [Transition("cleared", _changed(alarm, active=False, told_s=now_s), None)]
+
     def __getitem__(self, key: str) -> Alarm:
         return self._alarms[key]
 

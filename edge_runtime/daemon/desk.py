@@ -190,6 +190,27 @@ class Desk:
             self._tell(tell_command(self._last[key], transition, self._gateway, self._stamp("alert")))
         return bool(transitions)
 
+    def retire_gone(self) -> None:
+        """End the alarms whose pipeline, or source in it, is no longer configured: nothing else would clear them."""
+        now = self._clock.monotonic()
+        for key, last in list(self._last.items()):
+            if self._is_configured(last):
+                continue
+            if key in self._book:
+                for transition in self._book.retire(key, now_s=self._clock.wall()):
+                    cleared = tell_command(last, transition, self._gateway, self._stamp("alert"))
+                    text = f"{last.camera or last.asset}: {last.label} is no longer watched by {last.pipeline}"
+                    self._tell(msgspec.structs.replace(cleared, text=text))
+                self._say_state(key, b"")
+            del self._last[key]
+            for prefix in (_ALARM, _ALERT):
+                self._journal.set_state(prefix + key, None, now=now)
+
+    def _is_configured(self, alert: Alert) -> bool:
+        """Whether the pipeline of an alert still has its source."""
+        pipeline = self._pipelines.get(alert.pipeline)
+        return pipeline is not None and (alert.camera in pipeline.cameras or alert.asset in pipeline.sensors)
+
     def summary(self) -> AlertSummary:
         """Count the standing alarms."""
         standing = self._book.standing()
@@ -232,20 +253,15 @@ class Desk:
             Outgoing(alert.event_id, "alert", alert.seq, Priority.ALERT, self._addresses.alert_event, payload)
         )
         standing = alert.active or not alert.acked
-        self._journal.add_event(
-            Outgoing(
-                self._ids.next(),
-                "",
-                0,
-                Priority.ALERT,
-                self._addresses.alert_state(alert.key),
-                payload if standing else b"",
-                retain=True,
-            )
-        )
+        self._say_state(alert.key, payload if standing else b"")
         self._last[alert.key] = alert
         self._journal.set_state(_ALERT + alert.key, payload, now=self._clock.monotonic())
         self.changed = True
+
+    def _say_state(self, key: str, payload: bytes) -> None:
+        """Put the retained state of a key into the journal."""
+        topic = self._addresses.alert_state(key)
+        self._journal.add_event(Outgoing(self._ids.next(), "", 0, Priority.ALERT, topic, payload, retain=True))
 
     def _stamp(self, series: str) -> Stamp:
         wall = self._clock.wall()

@@ -7,10 +7,11 @@ waits here, one message per topic, and goes before the next event of the outbox.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 from msgspec import Struct
 
+from edge_runtime.config import Pipeline
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Addresses
 from edge_runtime.messages import (
@@ -65,6 +66,15 @@ class Front:
     def commands(self) -> Subscription:
         """What orders come on."""
         return Subscription(self._topics.commands(), 1)
+
+    def kept_topics(self, pipelines: Iterable[Pipeline]) -> list[str]:
+        """Topics of pipelines and their models that the broker keeps for later subscribers."""
+        topics = self._topics
+        return [
+            topic
+            for each in pipelines
+            for topic in (topics.pipe_status(each.id), topics.model(each.bundle, "installed"))
+        ]
 
     def command_name(self, topic: str) -> str | None:
         """Give ``noun/verb`` of a command's topic; None for any other topic."""

@@ -37,6 +37,7 @@ from edge_runtime.daemon.models import load_models, record_answers, trusted_pems
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
 from edge_runtime.daemon.reporter import Parts, Reporter
+from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
@@ -329,6 +330,9 @@ class Supervisor:
             stored=stored,
         )
         desk.remember_parts(decided_part(verdict) for verdict in self._verdicts)
+        desk.retire_gone()
+        kept = self._front.kept_topics(self._config.pipelines)
+        empty_gone(self._outbox.load_state(RETAINED), kept, self._journal, self._ids, now=self._clock.monotonic())
         return desk
 
     def _make_dispatcher(self) -> Dispatcher:

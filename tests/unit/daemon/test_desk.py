@@ -36,12 +36,17 @@ class Office:
     wall: Hands
     pipeline: Pipeline
     stored: Mapping[str, bytes]
+    is_gone: bool = False
+
+    @property
+    def pipelines(self) -> list[Pipeline]:
+        return [] if self.is_gone else [self.pipeline]
 
     def __post_init__(self) -> None:
         clock = Clock(self.wall, lambda: self.wall.now_s - 1e9)
         self.journal: Journal[object] = Journal(self.outbox, lambda _: None, checkpoint_s=0.2, max_tokens=8)
         self.desk = Desk(
-            [self.pipeline],
+            self.pipelines,
             self.journal,
             Gateway("boot-1", "c" * 64),
             Addresses("alert/event", lambda key: f"alert/state/{key}", "part/verdict"),
@@ -130,6 +135,48 @@ def test_an_acknowledgement_is_told_with_what_the_alarm_last_said(office: Office
     raised, acked = office.alerts
     assert (acked.event_type, acked.acked, acked.score, acked.seq) == ("acked", True, raised.score, 2)
     assert acked.event_id != raised.event_id
+
+
+def gone(office: Office) -> Office:
+    """Start anew without the pipeline."""
+    office.journal.flush(0.0, force=True)
+    office.wall.now_s += 1.0
+    after = Office(office.outbox, office.wall, surface(), office.outbox.load_state(""), is_gone=True)
+    after.desk.retire_gone()
+    return after
+
+
+def test_an_alarm_of_a_pipeline_that_is_gone_is_cleared_at_the_start(office: Office) -> None:
+    office.see(BAD)
+    after = gone(office)
+    raised, cleared = after.alerts
+    assert (cleared.event_type, cleared.active, cleared.alert_id) == ("cleared", False, raised.alert_id)
+    assert "no longer watched" in cleared.text
+
+
+def test_an_alarm_of_a_camera_that_is_gone_is_cleared_and_the_others_stand(office: Office) -> None:
+    office.see(BAD)
+    office.see(BAD, camera="cam2")
+    office.wall.now_s += 1.0
+    after = again(office, cameras=("cam2",))
+    after.desk.retire_gone()
+    assert [(alert.event_type, alert.camera) for alert in after.alerts][2:] == [("cleared", "cam1")]
+    assert after.desk.summary().active == 1
+
+
+@pytest.mark.parametrize("findings", [(BAD,), (BAD, GOOD)], ids=["active", "cleared and not acknowledged"])
+def test_nothing_is_left_of_an_alarm_whose_pipeline_is_gone(office: Office, findings: tuple[Finding, ...]) -> None:
+    for finding in findings:
+        office.see(finding)
+    after = gone(office)
+    assert after.events(f"alert/state/{KEY}")[-1] == b""
+    assert (after.desk.summary().unacked, after.outbox.load_state("")) == (0, {})
+
+
+def test_an_alarm_is_cleared_once_however_often_the_daemon_starts(office: Office) -> None:
+    office.see(BAD)
+    n_events = len(gone(office).alerts)
+    assert len(gone(office).alerts) == n_events
 
 
 def test_an_unknown_alarm_cannot_be_acknowledged(office: Office) -> None:
