@@ -51,6 +51,8 @@ def _fit(blocks: Sequence[Block], slides: Slides, order: Sequence[int]) -> list[
                 apart = offset >= offsets[other] + blocks[other].nbytes or offset + block.nbytes <= offsets[other]
                 if not apart and (offset - offsets[other]) % unit:
                     offset, settled = offset + (offsets[other] - offset) % unit, False
+            if offset % block.align:
+                offset, settled = round_up(offset, block.align), False
         offsets[index] = offset
         placed.append(index)
     return offsets

@@ -74,6 +74,14 @@ def test_scratch_touches_nothing_that_is_live(seed: int) -> None:
                 assert end <= offset or offset + program.buffers[buffer].nbytes <= start
 
 
+@pytest.mark.parametrize("seed", [*SEEDS, 3313])
+def test_every_buffer_is_aligned_to_its_type(seed: int) -> None:
+    program, plan = _planned(seed)
+    for buffer, offset in (plan.offset_of | plan.state_offset_of).items():
+        assert offset % program.buffers[buffer].align == 0
+    assert all(offset % 8 == 0 for offset in plan.scratch_of)
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_arena_is_within_five_percent_of_the_lower_bound(seed: int) -> None:
     _, plan = _planned(seed)
