@@ -27,6 +27,8 @@ _MESSAGE_BYTES = 1 << 20
 _MESSAGES_PER_POLL = 256
 #: Workers that may fail to come up before the launcher itself is replaced and the pauses begin.
 _QUICK_TRIES = 2
+#: The main loop looks at least so often; what it is late by is a stall of the machine, not a hang of the worker.
+_LOOK_EVERY_S = 0.5
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 
 
@@ -39,7 +41,7 @@ class WorkerLimits:
     start_s : float
         From the launcher's start to ``Ready``.
     hang_s : float
-        On one input.
+        On one input, less the time for which the whole machine stood still.
     memory_bytes : int
         Resident memory.
     in_flight : int
@@ -117,6 +119,7 @@ class WorkerKeeper:
         self._in_flight: deque[int] = deque()
         self._pipelines: frozenset[str] = frozenset()
         self._since = 0.0
+        self._looked_at = 0.0
         self._ready = False
         self._failures = 0
         self._not_before = 0.0
@@ -311,6 +314,9 @@ class WorkerKeeper:
 
     def _watch(self, events: list[Event], now: float) -> None:
         """Notice a worker that says nothing or takes too much."""
+        if self._in_flight:
+            self._since += self._stalled_s(now)
+        self._looked_at = now
         waited = now - self._since
         if not self._ready and waited > self._limits.start_s:
             self._lose("start_failed", events, now, with_launcher=True)
@@ -318,6 +324,11 @@ class WorkerKeeper:
             self._lose("hung", events, now)
         elif self._pid is not None and self._resident_bytes() > self._limits.memory_bytes:
             self._lose("grew", events, now)
+
+    def _stalled_s(self, now: float) -> float:
+        """Time since the last look for which this process stood still itself, as the worker may have done."""
+        usual = min(_LOOK_EVERY_S, self._limits.hang_s / 2)
+        return max(0.0, now - max(self._looked_at, self._since) - usual)
 
     def _resident_bytes(self) -> int:
         """Resident memory of the worker, 0 when it is gone."""

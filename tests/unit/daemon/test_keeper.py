@@ -40,6 +40,15 @@ def lost(events: list[Event]) -> list[Lost]:
     return [event for event in events if isinstance(event, Lost)]
 
 
+def look(keeper: Scripted, *, until: float) -> list[Event]:
+    """Poll as often as the main loop does."""
+    events = keeper.poll()
+    while keeper.now < until and not events:
+        keeper.now = min(until, keeper.now + 0.25)
+        events = keeper.poll()
+    return events
+
+
 def test_a_worker_gets_its_orders_when_the_launcher_is_up(keeper: Scripted) -> None:
     keeper.poll()
     keeper.launcher.send(b"up")
@@ -125,10 +134,35 @@ def test_the_inputs_of_a_lost_worker_are_not_with_the_next_one(keeper: Scripted)
 def test_a_worker_that_is_silent_on_an_input_hangs(keeper: Scripted) -> None:
     keeper.stand_up()
     keeper.give(1, 2)
-    keeper.now = 1.0
-    assert keeper.poll() == []
+    assert look(keeper, until=1.0) == []
     keeper.now = 1.01
     assert keeper.poll() == [Lost("hung", 1, (2,))]
+
+
+def test_a_worker_does_not_hang_while_the_whole_machine_stands_still(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1)
+    for _ in range(10):
+        keeper.now += 60.0
+        keeper.say(done(1))
+        assert keeper.poll() == [done(1)]
+        keeper.give(1)
+        keeper.now += 60.0
+        assert keeper.poll() == []
+
+
+def test_a_worker_that_stays_silent_after_a_stall_hangs(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.give(1)
+    keeper.now += 60.0
+    assert look(keeper, until=61.1) == [Lost("hung", 1, ())]
+
+
+def test_a_stall_before_an_input_gives_the_worker_no_more_time_for_it(keeper: Scripted) -> None:
+    keeper.stand_up()
+    keeper.now += 60.0
+    keeper.give(1)
+    assert look(keeper, until=61.1) == [Lost("hung", 1, ())]
 
 
 def test_a_worker_without_an_input_may_be_silent(keeper: Scripted) -> None:
@@ -143,8 +177,7 @@ def test_each_input_has_its_own_time(keeper: Scripted) -> None:
     keeper.now = 0.9
     keeper.say(done(1))
     keeper.poll()
-    keeper.now = 1.8
-    assert keeper.poll() == []
+    assert look(keeper, until=1.8) == []
 
 
 def test_a_late_look_at_an_answer_that_is_there_is_no_hang(keeper: Scripted) -> None:
