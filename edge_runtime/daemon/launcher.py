@@ -27,13 +27,16 @@ def main(arguments: list[str]) -> int:
     ----------
     arguments : list of str
         Control descriptor, ring descriptor, number of slots, bytes per slot, memory limit in bytes, and the engine
-        formats to import, such as ``tflite,onnx``.
+        formats to import, such as ``tflite,onnx``. ``again`` behind them after a first start.
     """
     control_fd, ring_fd, n_slots, slot_bytes, memory_limit = (int(word) for word in arguments[:5])
     die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _import_engines(arguments[5].split(","))
+    compiled = _import_engines(arguments[5].split(","))
+    if compiled and "again" not in arguments:
+        # The compiler leaves a hundred megabytes behind; the next start loads what it made.
+        os.execv(sys.executable, [sys.executable, "-m", "edge_runtime.daemon.launcher", *arguments, "again"])  # noqa: S606
     gc.collect()
     gc.freeze()  # collections in a worker then leave the pages alone that it shares with this process
     signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -53,8 +56,14 @@ def main(arguments: list[str]) -> int:
         control.send(str(pid).encode())
 
 
-def _import_engines(formats: list[str]) -> None:
-    """Load everything that a worker uses, so that forked ones share its pages and import nothing in the sandbox."""
+def _import_engines(formats: list[str]) -> bool:
+    """Load everything that a worker uses, so that forked ones share its pages and import nothing in the sandbox.
+
+    Returns
+    -------
+    compiled : bool
+        Whether kernels had to be compiled.
+    """
     # OpenCV reads this once, at its import.
     os.environ["OPENCV_IO_MAX_IMAGE_PIXELS"] = str(_BIG_IMAGE_PIXELS)
     import cv2  # noqa: PLC0415 - heavy, and only after the line above
@@ -62,12 +71,13 @@ def _import_engines(formats: list[str]) -> None:
     from edge_runtime.daemon import worker  # noqa: F401, PLC0415 - heavy, and forked workers share it
     from edge_runtime.inference.opening import Format, choose_engine  # noqa: PLC0415 - heavy
     from edge_runtime.kernels import warm_up  # noqa: PLC0415 - heavy
+    from edge_runtime.kernels._jit import compiles_during  # noqa: PLC0415 - heavy
 
     cv2.setNumThreads(0)
     for model_format in get_args(Format):
         if model_format in formats:
             choose_engine(model_format)
-    warm_up()
+    return compiles_during(warm_up)
 
 
 def _be_worker(descriptors: list[int], ring: tuple[int, int, int], memory_limit: int, launcher: int) -> NoReturn:

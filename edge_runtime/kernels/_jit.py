@@ -62,6 +62,29 @@ def kernel(function: Callable[P, R]) -> Callable[P, R]:
     return compiled
 
 
+def compiles_during(work: Callable[[], None]) -> bool:
+    """Do some work and tell whether anything was compiled for it, rather than loaded from the cache.
+
+    Parameters
+    ----------
+    work : callable
+        Such as a warm-up.
+
+    Returns
+    -------
+    compiled : bool
+        Always False where kernels are plain Python functions.
+    """
+    if numba is None or numba.config.DISABLE_JIT:
+        work()
+        return False
+    from numba.core import event  # noqa: PLC0415 - belongs to the one Numba import
+
+    with event.install_recorder("numba:compile") as recorder:
+        work()
+    return bool(recorder.buffer)
+
+
 def _interpreted(function: Callable[P, R]) -> Callable[P, R]:
     """Run a kernel as Python with the arithmetic of compiled code: no warnings on overflow or NaN."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +16,7 @@ import pytest
 
 from edge_runtime.bundle.manifest import ImagePreprocessing, Quantization, Resize, TensorSpec
 from edge_runtime.kernels import image, quantize, resample, warm_up, window
-from edge_runtime.kernels._jit import kernel
+from edge_runtime.kernels._jit import compiles_during, kernel
 from edge_runtime.vision.preprocess import ImagePreprocessor
 
 MODULES = (image, quantize, resample, window)
@@ -111,3 +112,21 @@ def test_read_only_package_caches_in_the_directory_it_is_given(project: Path, tm
     assert done.returncode == 0, done.stderr
     assert list(cache.rglob("quantize._dequantize-*.nbc"))
     assert not list(installed.rglob("*.nbc"))
+
+
+def test_an_empty_cache_is_noticed_once(tmp_path: Path) -> None:
+    script = "from edge_runtime.kernels import warm_up; from edge_runtime.kernels._jit import compiles_during as c;"
+    script += "print(c(warm_up))"
+    environment = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "NUMBA_DISABLE_JIT": "0"}
+    said = [
+        subprocess.run(
+            [sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True
+        ).stdout
+        for _ in range(2)
+    ]
+    assert [each.strip() for each in said] == ["True", "False"]
+
+
+def test_a_warm_up_from_a_filled_cache_compiles_nothing() -> None:
+    warm_up()
+    assert not compiles_during(warm_up)
