@@ -71,6 +71,7 @@ def _play(folder: Path, line: object, duration: float, *, quiet: bool) -> Summar
     from edge_runtime.simulator.line import LineSettings  # noqa: PLC0415 - not needed for --help
 
     assert isinstance(line, LineSettings)
+    began_at = time.monotonic()
     board = Board(quiet=quiet, is_terminal=sys.stderr.isatty())
     tally = Tally(f"edge/{GATEWAY}", fit_brightness(line.difficulty, defect_share=line.defect_share))
     stage = Stage(folder, line)
@@ -94,7 +95,7 @@ def _play(folder: Path, line: object, duration: float, *, quiet: bool) -> Summar
         stage.stop("daemon")
         committed = stage.committed_events()
         _settle(tally, committed)
-        return summarize(tally, metrics, committed, online_s=online_s, seed=line.seed)
+        return summarize(tally, metrics, committed, online_s=online_s, seed=line.seed, began_at=began_at)
     finally:
         if session is not None:
             session.stop(flush_s=0.5)

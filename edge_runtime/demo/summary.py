@@ -35,6 +35,8 @@ class Summary:
         From a frame's time stamp to its verdict at the consumer.
     online_s, pss_mb : float
         Start-up time and memory of supervisor, launcher and worker.
+    first_alert_s : float or None
+        From the start of the command to the first alert; None without one.
     lost, duplicates : int
         Committed events that the consumer lacks; events that came twice.
     seed : int
@@ -53,6 +55,7 @@ class Summary:
     latency_ms: tuple[float, ...]
     online_s: float
     pss_mb: float
+    first_alert_s: float | None
     lost: int
     duplicates: int
     seed: int
@@ -87,6 +90,7 @@ class Summary:
             "latency_ms": {"p50": percentile(self.latency_ms, 50), "p99": percentile(self.latency_ms, 99)},
             "pss_mb": self.pss_mb,
             "online_s": round(self.online_s, 3),
+            "first_alert_s": None if self.first_alert_s is None else round(self.first_alert_s, 2),
             "baseline_f1": round(self.baseline_f1, 4),
             "verdicts": _score_json(self.parts),
             "alarms": {**_score_json(self.assets), "time_to_alert_s": [round(each, 2) for each in self.to_alert_s]},
@@ -118,6 +122,7 @@ class Summary:
             ("time to alert", wait),
             ("frame to verdict", latency),
             ("start-up", f"{self.online_s:.2f} s until online with both models running"),
+            ("first alert", "-" if self.first_alert_s is None else f"{self.first_alert_s:.1f} s after the command"),
             ("memory", f"{self.pss_mb:.0f} MB (supervisor, launcher and worker, shared pages once)"),
             ("events lost", f"{self.lost} ({self.duplicates} came twice)"),
             ("seed", f"{self.seed}"),
@@ -128,7 +133,13 @@ class Summary:
 
 
 def summarize(
-    tally: Tally, metrics: Mapping[str, float], committed: set[str], *, online_s: float, seed: int
+    tally: Tally,
+    metrics: Mapping[str, float],
+    committed: set[str],
+    *,
+    online_s: float,
+    seed: int,
+    began_at: float = 0.0,
 ) -> Summary:
     """Compare what was seen with the truth.
 
@@ -144,6 +155,8 @@ def summarize(
         Start-up time.
     seed : int
         Of the line.
+    began_at : float, s
+        Monotonic clock at the start of the command.
     """
     assets = score_assets(tally.lives, tally.raised, end_ms=tally.last_source_ms)
     sigma: AssetScore = score_assets(tally.lives, tally.sigma, end_ms=tally.last_source_ms)
@@ -170,6 +183,7 @@ def summarize(
         latency_ms=tuple(tally.latency_ms),
         online_s=online_s,
         pss_mb=tally.pss_mb,
+        first_alert_s=None if tally.first_alert_at is None else tally.first_alert_at - began_at,
         lost=len(committed - tally.event_ids),
         duplicates=tally.duplicates,
         seed=seed,
