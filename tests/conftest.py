@@ -1,4 +1,4 @@
-"""Fixtures that every test may use; property tests take the same examples in every run and are not judged by time."""
+"""Fixtures that every test may use."""
 
 from __future__ import annotations
 
@@ -6,10 +6,6 @@ import os
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
-
-settings.register_profile("steady", deadline=None, derandomize=True)
-settings.load_profile("steady")
 
 PROJECT = Path(__file__).resolve().parents[1]
 
