@@ -76,10 +76,10 @@ def _matrix(
         moved, largest = folded(weights, bias, zero_point)
         if int(largest.max()) >= MAX_SUM:
             lowering.refuse(operator, "gate sums can leave 32 bits", "use fewer units")
-        small = small and int(largest.max()) < MAX_FAST_SUM
         rows[:, index], biases[:, index] = weights, moved
         weight_scale, _ = lowering.quantization(operator, tensor)
         multipliers.append(quantize_multiplier(product_scale(scale, weight_scale) / _GATE_SCALE))
+        small = small and int(largest.max()) << max(multipliers[-1][1], 0) < MAX_FAST_SUM
     return rows, biases, multipliers, small
 
 
@@ -133,9 +133,9 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
     if operator.options["activation"] != _TANH:
         lowering.refuse(operator, "the cell gate's activation is not tanh", "use the LSTM layer's default")
     update = _state_update(lowering, operator, hidden, cell)
-    shifts = [shift for _, shift in input_scales + recurrent_scales]
-    shifts += [update["forget_shift"], update["candidate_shift"], update["output_shift"]]
-    fast = small_input and small_recurrent and all(shift < 0 for shift in shifts)
+    if update["output_shift"] >= 0:
+        lowering.refuse(operator, "the hidden state's scale is below 2^-30", "quantize the model again")
+    fast = small_input and small_recurrent
     params = Params(
         "edge_lstm",
         {
@@ -177,7 +177,12 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
         Scratch(),
     )
     macs = batches * steps * 4 * units * (depth + units)
-    lowering.add(operator, Call("lstm_s8", "edge_k1_lstm_s8", arguments), scratch_bytes=units, macs=macs)
+    lowering.add(
+        operator,
+        Call("lstm_s8", "edge_k1_lstm_s8", arguments),
+        scratch_bytes=input_stride + recurrent_stride,
+        macs=macs,
+    )
 
 
 def _state_update(lowering: Lowering, operator: Operator, hidden: Tensor, cell: Tensor) -> dict[str, int]:

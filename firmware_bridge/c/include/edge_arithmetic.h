@@ -86,6 +86,18 @@ EDGE_INLINE int32_t edge_multiply_fast(int32_t value, int32_t multiplier, int32_
   return (((high + (high >> 31)) >> ~shift) + addend) >> 1;
 }
 
+/* The same number for any shift when |value * 2^max(shift, 0)| < 2^30. */
+EDGE_INLINE int32_t edge_multiply_small(int32_t value, int32_t multiplier, int32_t shift) {
+  if (shift < 0) { return edge_multiply_fast(value, multiplier, shift, 1); }
+#if defined(EDGE_USE_DSP)
+  int32_t high;
+  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * ((int32_t)2 << shift)), "r"(multiplier));
+  return high;
+#else
+  return edge_doubling_high(value * ((int32_t)1 << shift), multiplier);
+#endif
+}
+
 /* -128..127, one instruction where there is one. */
 EDGE_INLINE int32_t edge_saturate_8(int32_t value) {
 #if defined(EDGE_USE_DSP)

@@ -110,7 +110,7 @@ struct edge_lstm {
   const int32_t *input_bias;       /* [units][4 gates], input zero point folded in */
   const int32_t *recurrent_bias;   /* [units][4 gates], hidden zero point folded in */
   int32_t input_multiplier[4], input_shift[4], recurrent_multiplier[4], recurrent_shift[4];
-  int32_t fast;                    /* 1: every gate sum is below 2^30 in magnitude and every shift is negative */
+  int32_t fast;                    /* 1: every gate sum, shifted left by its shift, is below 2^30 in magnitude */
   const uint16_t *sigmoid;         /* 256 samples of 65536 * sigmoid(i / 24) */
   int32_t batches, steps, depth, units;
   int32_t batch_step, time_step;   /* in sequence positions, of input and output alike */

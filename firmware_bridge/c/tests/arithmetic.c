@@ -30,6 +30,10 @@ static int check(int32_t value, int32_t multiplier, int32_t shift) {
   if (in_range && edge_multiply_fast(value, multiplier, shift, 1 + 2 * 7) != literal_divide(high, -shift) + 7) {
     return 4;
   }
+  const int32_t left = -shift / 8; /* 0..3 */
+  const int small = value > -(1 << 26) && value < (1 << 26);
+  if (small && edge_multiply_small(value, multiplier, left) != edge_multiply(value, multiplier, left)) { return 5; }
+  if (small && edge_multiply_small(value, multiplier, shift) != edge_multiply(value, multiplier, shift)) { return 6; }
   return 0;
 }
 
