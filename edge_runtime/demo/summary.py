@@ -11,6 +11,8 @@ from edge_runtime.demo.tally import Tally
 from edge_runtime.simulator.scoring import AssetScore, Score, score_assets, score_parts
 
 GOAL = 0.95
+#: A trivial rule that scores so well means that the simulated line proves nothing.
+TOO_EASY = 0.8
 _DROPPED = re.compile(r'edge_dropped_total\{reason="(\w+)",source="([\w.-]+)"\}')
 _PROCESSED = re.compile(r'edge_processed_total\{source="([\w.-]+)"\}')
 
@@ -67,8 +69,9 @@ class Summary:
 
     @property
     def baseline_f1(self) -> float:
-        """The better of the two trivial rules."""
-        return max(self.baseline_parts.f1, self.baseline_assets.f1)
+        """The better of the two trivial rules, among those that had something to find."""
+        rules = (self.baseline_parts, self.baseline_assets)
+        return max((rule.f1 for rule in rules if rule.hits + rule.misses), default=0.0)
 
     @property
     def exit_code(self) -> int:
@@ -129,6 +132,8 @@ class Summary:
         ]
         lines = "\n".join(f"{name:<18}{value}" for name, value in facts)
         goal = "goals met" if self.exit_code == 0 else f"GOAL MISSED: recall and precision >= {GOAL}, 0 lost"
+        if self.baseline_f1 >= TOO_EASY:
+            goal += f"\nthis line was too easy: a trivial rule reached F1 {self.baseline_f1:.2f}"
         return f"{table}\n\n{lines}\n{goal}"
 
 

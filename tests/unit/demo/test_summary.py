@@ -79,3 +79,13 @@ def test_a_message_that_cannot_be_read_is_news_and_nothing_more() -> None:
 
 def test_percentile_of_nothing_is_zero() -> None:
     assert percentile([], 99) == 0.0
+
+
+def test_a_rule_that_had_nothing_to_find_does_not_count_as_good() -> None:
+    assert summarize(tally({}, {}), {}, set(), online_s=1.0, seed=1).baseline_f1 == 0.0
+
+
+def test_a_line_on_which_a_trivial_rule_does_well_is_called_too_easy() -> None:
+    found = tally({"a": "ng"}, {"a": "ng"})
+    found.bright["a"] = "ng"
+    assert "too easy" in summarize(found, {}, set(), online_s=1.0, seed=1).as_text()
