@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 CODE := edge_runtime firmware_bridge models bench tests tools
-# Test processes side by side; the tests that time processes or kill brokers run alone.
+# Test processes side by side; the tests that kill brokers and daemons run alone.
 JOBS ?= 2
 
 .PHONY: demo test check test-long bench models schemas system clean help
@@ -34,8 +34,8 @@ demo: $(VENV)/.gateway
 
 ## make test       everything is installed, the whole suite runs
 test: $(VENV)/.all system
-	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long and not broker and not compiler" tests
-	@$(BIN)/python -m pytest -q -m "not long and (broker or compiler)" tests
+	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not long and not broker" tests
+	@$(BIN)/python -m pytest -q -m "broker and not long" tests
 	@sh tools/install-system-packages.sh report
 
 ## make check      format, lint, types, import contracts, fast tests
