@@ -142,5 +142,6 @@ class Inlet:
 
     def _disconnected(self, error: BrokerError | None) -> None:
         """Say why inputs cannot come; called from the network thread."""
-        self._complaints.say("receiving", "broker", "disconnected", str(error or "stopped"))
+        if error is not None:
+            self._complaints.say("receiving", "broker", "disconnected", str(error))
         self._notify(None)

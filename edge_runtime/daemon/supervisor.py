@@ -263,7 +263,8 @@ class Supervisor:
         elif isinstance(note, _Disconnected):
             self._connected = False
             self._sender.disconnected()
-            self._complaints.say("sending", "broker", "disconnected", str(note.error or "stopped"))
+            if note.error is not None:
+                self._complaints.say("sending", "broker", "disconnected", str(note.error))
 
     # The network thread's side ----------------------------------------------------------------------------------
 
