@@ -14,9 +14,7 @@ import os
 import select
 import signal
 from collections import deque
-from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.bundle.store import BundleStore
@@ -26,26 +24,28 @@ from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, resending
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
-from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, FrameKey, listening
+from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
 from edge_runtime.daemon.front import Front, availability
 from edge_runtime.daemon.http import HttpServer
 from edge_runtime.daemon.inlet import Inlet
-from edge_runtime.daemon.intake import GivenUp, Intake, Notice, PartSeen
+from edge_runtime.daemon.intake import GivenUp, Intake, PartSeen
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import load_models, record_answers, trusted_pems
+from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken, Published
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
+from edge_runtime.daemon.past import decided_part, finished_frame, stored_verdicts
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion
-from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError, MessageError
-from edge_runtime.messages import OFFLINE, STOPPED, EventIds, PartVerdict, decode
+from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError
+from edge_runtime.messages import OFFLINE, STOPPED, EventIds
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
-from edge_runtime.mqtt.interface import AckToken, Incoming, Outgoing, SessionCallbacks
+from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks
 from edge_runtime.mqtt.session import Session
 from edge_runtime.mqtt.topics import Topics
 
@@ -57,37 +57,6 @@ _STOP_S = 4.0
 _GOODBYE_S = 1.0
 _DECIDED_KEPT = 20_000
 _NOTES = 10_000
-
-
-@dataclass(frozen=True, slots=True)
-class _OrderToken:
-    """Releases the acknowledgement of a command."""
-
-    token: AckToken | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Connected:
-    """The link stands."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Disconnected:
-    """The link is gone."""
-
-    error: BrokerError | None
-
-
-@dataclass(frozen=True, slots=True)
-class _Published:
-    """What became of a message of ours."""
-
-    ticket: int
-    done: bool
-    text: str
-
-
-_Note = Notice | _Connected | _Disconnected | _Published
 
 
 class Supervisor:
@@ -109,7 +78,7 @@ class Supervisor:
     def __init__(self, config: Config, clock: Clock | None = None) -> None:
         self._config = config
         self._clock = clock or Clock()
-        self._notes: deque[_Note] = deque()
+        self._notes: deque[Note] = deque()
         self._order_queue = OrderQueue()
         self._disk_trouble = ""
         self._no_commands: tuple[str, ...] = ()
@@ -244,23 +213,23 @@ class Supervisor:
         ]
         return min(_LONGEST_WAIT_S, *(max(0.0, each) for each in due if each is not None))
 
-    def _take(self, note: _Note) -> None:
+    def _take(self, note: Note) -> None:
         """Take one word of the network thread."""
         if isinstance(note, PartSeen):
             self._dispatcher.expect_part(note.source, note.part, note.received_at, note.captured_at)
         elif isinstance(note, GivenUp):
             self._dispatcher.tell_part(note.source, note.part, note.reason, note.received_at)
             self._journal.finish(note.token, now=self._clock.monotonic())
-        elif isinstance(note, _Published):
+        elif isinstance(note, Published):
             if note.done:
                 self._sender.acknowledged(note.ticket)
                 self._metrics.published.inc()
             else:
                 self._sender.failed(note.ticket)
                 self._complaints.say("sending", "broker", "publish_refused", note.text)
-        elif isinstance(note, _Connected):
+        elif isinstance(note, Connected):
             self._greet()
-        elif isinstance(note, _Disconnected):
+        elif isinstance(note, Disconnected):
             self._connected = False
             self._sender.disconnected()
             if note.error is not None:
@@ -268,7 +237,7 @@ class Supervisor:
 
     # The network thread's side ----------------------------------------------------------------------------------
 
-    def _note(self, note: _Note | None) -> None:
+    def _note(self, note: Note | None) -> None:
         """Hand a word to the main loop, or only wake it; called from network threads."""
         if note is not None:
             self._notes.append(note)
@@ -295,7 +264,7 @@ class Supervisor:
         """Greet; called from the network thread. A broker that forgot the session is asked for commands anew."""
         if not present:
             self._no_commands = ()
-        self._note(_Connected())
+        self._note(Connected())
 
     def _refused(self, topic_filter: str, error: BrokerError) -> None:
         """Note that no commands come; called from the network thread."""
@@ -307,8 +276,8 @@ class Supervisor:
         callbacks = SessionCallbacks(
             on_message=self._receive,
             on_connected=self._arrived,
-            on_disconnected=lambda error: self._note(_Disconnected(error)),
-            on_published=lambda ticket, outcome, text: self._note(_Published(ticket, outcome == "done", text)),
+            on_disconnected=lambda error: self._note(Disconnected(error)),
+            on_published=lambda ticket, outcome, text: self._note(Published(ticket, outcome == "done", text)),
             on_refused=self._refused,
             on_dropped=self._dropped,
         )
@@ -385,7 +354,7 @@ class Supervisor:
 
     def _acknowledge(self, token: object) -> None:
         """Release an acknowledgement on the session that the message came on."""
-        if isinstance(token, _OrderToken):
+        if isinstance(token, OrderToken):
             self._session.acknowledge(token.token)
         else:
             self._inlet.acknowledge(token)  # type: ignore[arg-type] # intake passes tokens through unread
@@ -431,7 +400,7 @@ class Supervisor:
         known = "unknown" if reply.reason == "unknown_command" else reply.command
         self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
         self._front.answer(message, reply)
-        self._journal.finish(_OrderToken(message.token), now=self._clock.monotonic())
+        self._journal.finish(OrderToken(message.token), now=self._clock.monotonic())
 
     # The end ----------------------------------------------------------------------------------------------------
 
@@ -466,29 +435,9 @@ class Supervisor:
         self._wait([self._wake_fd], 0.05)
         while self._notes:
             note = self._notes.popleft()
-            if isinstance(note, _Published | _Connected | _Disconnected):
+            if isinstance(note, Published | Connected | Disconnected):
                 self._take(note)
         self._sender.finish()
-
-
-def stored_verdicts(payloads: Iterable[bytes]) -> Iterator[PartVerdict]:
-    """Read stored verdicts; what cannot be read is left out, as a later release may have written it."""
-    for payload in payloads:
-        with suppress(MessageError):
-            yield decode(payload, PartVerdict)
-
-
-def decided_part(verdict: PartVerdict) -> tuple[str, str, float]:
-    """Give pipeline, part, and the wall clock (s) at which the part was seen."""
-    seen_ms = verdict.source_ms or verdict.ingest_ms or verdict.timestamp_ms
-    return verdict.pipeline, verdict.part, seen_ms / 1000
-
-
-def finished_frame(verdict: PartVerdict) -> FrameKey | None:
-    """Name the frame that decided a part, where one camera did."""
-    if verdict.camera is None or verdict.source_ms is None:
-        return None
-    return verdict.camera, verdict.part, verdict.source_ms
 
 
 def run_daemon(path: Path) -> None:
