@@ -170,7 +170,7 @@ def test_events_of_an_outage_arrive_after_it_and_say_so(plant: Plant) -> None:
 
 
 def test_events_that_the_broker_lacked_are_sent_after_a_restart(plant: Plant) -> None:
-    names = [f"unsent-{number}" for number in range(150)]
+    names = [f"unsent-{number}" for number in range(600)]
     show_parts(plant, names)
     until(lambda: names[0] in plant.consumer.verdicts(), "work in progress")
     plant.broker.kill()
