@@ -107,3 +107,14 @@ def test_two_frames_of_one_millisecond_are_both_worked_on(hall: Hall) -> None:
         hall.publish("sure", token=(1, place), ts_ms=1_700_000_000_000)
     hall.dispatcher.feed()
     assert len(hall.dispatcher._with_worker) == 2
+
+
+def test_an_input_that_no_slot_holds_is_given_up_and_acknowledged(hall: Hall) -> None:
+    hall.stand_up()
+    hall.dispatcher._ring.slot_bytes = 16
+    hall.publish("sure", token=(1, 5))
+    hall.dispatcher.feed()
+    hall.journal.flush(0.0, force=True)
+    assert hall.dispatcher.idle
+    assert hall.acknowledged == [(1, 5)]
+    assert hall.dropped("sure", "payload_size") == 1
