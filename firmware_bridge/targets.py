@@ -22,37 +22,27 @@ class Target:
         RAM of a common part of the class; None has no limit.
     flags : str
         Compiler flags that fit, for the README.
-    guard : str
-        Preprocessor condition under which the emitted file refuses to compile, or "".
     """
 
     name: str
     smlad: bool
     ram_bytes: int | None
     flags: str
-    guard: str = ""
 
+    @property
+    def guard(self) -> str:
+        """Preprocessor condition under which the emitted file refuses to compile, or "" when every path fits."""
+        return "" if self.smlad else "defined(EDGE_USE_DSP)"
 
-_NO_SMLAD: Final = (
-    "defined(__ARM_FEATURE_DSP) && !defined(EDGE_PORTABLE) && !(defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1))"
-)
 
 TARGETS: Final[dict[str, Target]] = {
     target.name: target
     for target in (
         Target("generic", smlad=True, ram_bytes=None, flags="-O2"),
-        Target(
-            "cortex-m0plus", smlad=False, ram_bytes=32 << 10, flags="-mcpu=cortex-m0plus -mthumb -O2", guard=_NO_SMLAD
-        ),
+        Target("cortex-m0plus", smlad=False, ram_bytes=32 << 10, flags="-mcpu=cortex-m0plus -mthumb -O2"),
         Target("cortex-m4", smlad=True, ram_bytes=256 << 10, flags="-mcpu=cortex-m4 -mthumb -mfloat-abi=soft -O2"),
         Target("cortex-m33", smlad=True, ram_bytes=512 << 10, flags="-mcpu=cortex-m33 -mthumb -mfloat-abi=soft -O2"),
-        Target(
-            "cortex-m55",
-            smlad=False,
-            ram_bytes=4 << 20,
-            flags="-mcpu=cortex-m55 -mthumb -mfloat-abi=hard -O2",
-            guard=_NO_SMLAD,
-        ),
+        Target("cortex-m55", smlad=False, ram_bytes=4 << 20, flags="-mcpu=cortex-m55 -mthumb -mfloat-abi=hard -O2"),
         Target("rv32", smlad=False, ram_bytes=512 << 10, flags="-march=rv32imac -mabi=ilp32 -O2"),
     )
 }

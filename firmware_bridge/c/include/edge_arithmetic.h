@@ -19,7 +19,8 @@ void *memmove(void *to, const void *from, size_t bytes);
 void *memset(void *to, int value, size_t bytes);
 #endif
 
-/* Kernels are weak so that two models in one image share them; the number in their names is the layout version. */
+/* Kernels are weak so that two models in one image share them; their symbols, see edge_kernels.h, carry the layout
+ * version and the path. */
 #if defined(__GNUC__) || defined(__clang__)
 #define EDGE_KERNEL __attribute__((weak))
 #define EDGE_ALIGN4 __attribute__((aligned(4)))

@@ -8,6 +8,8 @@
 
 #include <stdint.h>
 
+#include "edge_arithmetic.h"
+
 enum { EDGE_MAX_AXES = 5 };
 
 /* Scaling of 32-bit sums to codes: per channel if `channel_step` is 1, one entry for all if it is 0.
@@ -131,6 +133,37 @@ struct edge_svdf {
   int32_t feature_multiplier, feature_shift, state_zero_point;
   int32_t output_multiplier, output_shift, output_zero_point;
 };
+
+/* A kernel's symbol carries the layout version and the path that it was compiled for: scratch differs between paths, so
+ * models compiled for different ones never share a kernel in one image, and one model's files compiled differently do
+ * not link. */
+#if defined(EDGE_USE_MVE)
+#define EDGE_SYMBOL(kernel) edge_k1_mve_##kernel
+#elif defined(EDGE_USE_DSP)
+#define EDGE_SYMBOL(kernel) edge_k1_dsp_##kernel
+#else
+#define EDGE_SYMBOL(kernel) edge_k1_c_##kernel
+#endif
+
+#define edge_k1_conv_s8 EDGE_SYMBOL(conv_s8)
+#define edge_k1_depthwise_s8 EDGE_SYMBOL(depthwise_s8)
+#define edge_k1_fully_connected_s8 EDGE_SYMBOL(fully_connected_s8)
+#define edge_k1_add_s8 EDGE_SYMBOL(add_s8)
+#define edge_k1_mul_s8 EDGE_SYMBOL(mul_s8)
+#define edge_k1_average_pool_s8 EDGE_SYMBOL(average_pool_s8)
+#define edge_k1_max_pool_s8 EDGE_SYMBOL(max_pool_s8)
+#define edge_k1_mean_s8 EDGE_SYMBOL(mean_s8)
+#define edge_k1_copy EDGE_SYMBOL(copy)
+#define edge_k1_fill EDGE_SYMBOL(fill)
+#define edge_k1_resize_nearest EDGE_SYMBOL(resize_nearest)
+#define edge_k1_softmax_s8 EDGE_SYMBOL(softmax_s8)
+#define edge_k1_softmax_s8_s16 EDGE_SYMBOL(softmax_s8_s16)
+#define edge_k1_lookup_s8 EDGE_SYMBOL(lookup_s8)
+#define edge_k1_lookup_f32 EDGE_SYMBOL(lookup_f32)
+#define edge_k1_rescale EDGE_SYMBOL(rescale)
+#define edge_k1_quantize_f32 EDGE_SYMBOL(quantize_f32)
+#define edge_k1_lstm_s8 EDGE_SYMBOL(lstm_s8)
+#define edge_k1_svdf_s8 EDGE_SYMBOL(svdf_s8)
 
 void edge_k1_conv_s8(const struct edge_conv *p, const int8_t *input, int8_t *output, void *scratch);
 void edge_k1_depthwise_s8(const struct edge_depthwise *p, const int8_t *input, int8_t *output, void *scratch);
