@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 
 from edge_runtime.errors import UsageError
 from firmware_bridge.build import prepare
 from firmware_bridge.ctext import array_text, comment, float_text
-from firmware_bridge.emit import Emission, emit_program
+from firmware_bridge.emit import Emission, emit_program, kernel_text
 from firmware_bridge.naming import check_name, name_from
 from firmware_bridge.program import Constant
-from firmware_bridge.targets import find_target
+from firmware_bridge.targets import TARGETS, find_target
 from tests.unit.firmware_bridge.small_models import chain_model
 
 
@@ -21,9 +23,15 @@ def _emitted(target: str = "generic", name: str = "net") -> Emission:
     return emit_program(prepared.program, prepared.plan, device, name)
 
 
-@pytest.mark.parametrize("name", ["int", "while", "class", "arena", "main"])
+@pytest.mark.parametrize("name", ["int", "while", "class", "typename", "co_await", "typeof", "arena", "main", "golden"])
 def test_keyword_as_name_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="keyword"):
+        check_name(name)
+
+
+@pytest.mark.parametrize("name", ["stdint", "string", "stddef", "math", "limits", "arm_mve"])
+def test_name_that_would_hide_a_standard_header_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="standard header"):
         check_name(name)
 
 
@@ -35,7 +43,15 @@ def test_name_that_is_no_identifier_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize(
     ("stem", "name"),
-    [("Net-v2", "net_v2"), ("int", "model_int"), ("3d", "model_3d"), ("***", "net"), ("a" * 80, "a" * 33)],
+    [
+        ("Net-v2", "net_v2"),
+        ("int", "model_int"),
+        ("String", "model_string"),
+        ("golden", "model_golden"),
+        ("3d", "model_3d"),
+        ("***", "net"),
+        ("a" * 80, "a" * 33),
+    ],
 )
 def test_name_is_made_from_any_file_name(stem: str, name: str) -> None:
     assert check_name(name_from(stem)) == name
@@ -67,8 +83,21 @@ def test_all_public_symbols_carry_the_name() -> None:
     assert "int32_t pump_reset(void *state);" in header
 
 
-def test_target_without_scratch_for_smlad_guards_itself() -> None:
-    assert '#error "emitted for cortex-m55' in _emitted("cortex-m55").files["model.c"]
+@pytest.mark.parametrize("target", [target.name for target in TARGETS.values() if not target.smlad])
+def test_target_without_scratch_for_smlad_guards_itself(target: str) -> None:
+    assert f'#if defined(EDGE_USE_DSP)\n#error "emitted for {target};' in _emitted(target).files["model.c"]
+
+
+def test_target_with_scratch_for_smlad_needs_no_guard() -> None:
+    assert "#error" not in _emitted("cortex-m4").files["model.c"]
+
+
+def test_every_kernel_has_a_symbol_of_its_path() -> None:
+    text = kernel_text("include", "edge_kernels.h")
+    declared = re.findall(r"^void edge_k1_(\w+)\(", text, re.MULTILINE)
+    assert re.findall(r"^#define edge_k1_(\w+) EDGE_SYMBOL\((\w+)\)", text, re.MULTILINE) == [
+        (kernel, kernel) for kernel in declared
+    ]
 
 
 def test_emission_is_the_same_every_time() -> None:
