@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from edge_runtime.errors import UnsupportedOperatorError
 from firmware_bridge.arithmetic import ScaleError
 from firmware_bridge.lowering import CTYPES, Lowering
@@ -133,9 +135,26 @@ def _port(lowering: Lowering, tensor: Tensor, what: str) -> Port:
             f"{what} {short_name(tensor.name)!r} has type {tensor.dtype} and shape {list(tensor.shape)}; "
             "convert with int8 or uint8 ends of a fixed shape"
         )
-    found = tensor.quantization
-    scale, zero_point = (found.scale[0], found.zero_point[0]) if found is not None else (1.0, 0)
+    scale, zero_point = _port_scale(tensor, what)
     return Port(tensor.name, lowering.buffer(tensor), tensor.dtype, tensor.shape, scale, zero_point)
+
+
+def _port_scale(tensor: Tensor, what: str) -> tuple[float, int]:
+    """Scale and zero point of a graph end; 1 and 0 where codes are the values themselves."""
+    found = tensor.quantization
+    if found is None or tensor.dtype == "float32":
+        return 1.0, 0
+    limits = np.iinfo(tensor.dtype)
+    if len(found.scale) != 1:
+        raise UnsupportedOperatorError(
+            f"{what} {short_name(tensor.name)!r} has {len(found.scale)} scales; quantize it per tensor"
+        )
+    if not limits.min <= found.zero_point[0] <= limits.max:
+        raise UnsupportedOperatorError(
+            f"{what} {short_name(tensor.name)!r} has zero point {found.zero_point[0]}, outside of {tensor.dtype}; "
+            "convert the model again"
+        )
+    return found.scale[0], found.zero_point[0]
 
 
 def _input_port(lowering: Lowering, tensor: Tensor) -> Port:

@@ -150,3 +150,21 @@ def test_lstm_variants_are_refused_by_name(position: int, word: str) -> None:
 
 def test_supported_model_is_lowered() -> None:
     assert [step.name for step in _lower(chain_model(2)).steps] == ["FULLY_CONNECTED", "FULLY_CONNECTED"]
+
+
+def _between(source: Quantization, target: Quantization, dtype: str = "int8") -> bytes:
+    graph = maker()
+    a, b = graph.tensor((1, 4), dtype, source), graph.tensor((1, 4), dtype, target)
+    graph.operator("RESHAPE", [a], [b])
+    return model_of(graph, (a,), (b,))
+
+
+@pytest.mark.parametrize(("dtype", "zero_point"), [("int8", 300), ("int8", -129), ("uint8", -1), ("uint8", 2**40)])
+def test_zero_point_of_a_graph_end_outside_of_its_type_is_refused(dtype: str, zero_point: int) -> None:
+    odd = Quantization((0.05,), (zero_point,), 0)
+    _refused(_between(odd, odd, dtype), "graph input 't0'", f"zero point {zero_point}, outside of {dtype}")
+
+
+def test_graph_end_quantized_per_channel_is_refused() -> None:
+    odd = Quantization((0.05, 0.06, 0.05, 0.05), (0, 0, 0, 0), 1)
+    _refused(_between(odd, odd), "graph input 't0' has 4 scales", "per tensor")
