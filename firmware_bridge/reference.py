@@ -12,15 +12,18 @@ import tempfile
 from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.errors import FirmwareError, HostEnvironmentError
+from firmware_bridge.model import read_model
 from firmware_bridge.samples import Record
+from firmware_bridge.schema import ITEM_BYTES
 
 TIMEOUT_S = 600.0
+MAX_ARENA_BYTES: Final = 512 << 20
 
 
 class ReferenceRunError(FirmwareError):
@@ -33,6 +36,30 @@ def reference_version() -> str | None:
         return metadata.version("tflite-micro")
     except metadata.PackageNotFoundError:
         return None
+
+
+def arena_for(model: bytes) -> int:
+    """Return how large an arena the interpreter gets for a model.
+
+    Parameters
+    ----------
+    model : bytes
+        The .tflite file.
+
+    Returns
+    -------
+    n_bytes : int
+        All activations beside each other, and ten times the file (at least 1 MiB) for what kernels keep and for
+        scratch; at most ``MAX_ARENA_BYTES``.
+
+    Raises
+    ------
+    ModelFormatError
+        When the bytes are no model.
+    """
+    tensors = [tensor for graph in read_model(model).subgraphs for tensor in graph.tensors]
+    activations = sum(t.nbytes for t in tensors if t.data is None and t.dtype in ITEM_BYTES)
+    return min(activations + max(10 * len(model), 1 << 20), MAX_ARENA_BYTES)
 
 
 def run_reference(
@@ -49,7 +76,7 @@ def run_reference(
     resets : sequence of int
         Records before which the state is put to its beginning.
     arena_bytes : int
-        The interpreter's arena; 0 takes ten times the model, at least 1 MiB.
+        The interpreter's arena; 0 takes ``arena_for(model)``.
 
     Returns
     -------
@@ -65,6 +92,7 @@ def run_reference(
     """
     if reference_version() is None:
         raise HostEnvironmentError("tflite-micro is not installed; pip install 'edge-runtime[firmware]'")
+    arena_bytes = arena_bytes or arena_for(model)
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "model.tflite").write_bytes(model)
@@ -82,7 +110,7 @@ def run_reference(
         if done.returncode != 0:
             lines = done.stderr.decode(errors="replace").strip().splitlines()
             reason = lines[-1] if lines else f"it ended with {done.returncode}"
-            raise ReferenceRunError(f"tflite-micro does not run this model: {reason}")
+            raise ReferenceRunError(f"tflite-micro does not run this model in {arena_bytes} bytes: {reason}")
         with np.load(root / "out.npz", allow_pickle=False) as found:
             n_outputs = int(found["count"])
             return [tuple(found[f"r{i}_{j}"] for j in range(n_outputs)) for i in range(len(records))]
@@ -93,10 +121,9 @@ def _serve(root: Path) -> None:
 
     model = (root / "model.tflite").read_bytes()
     with np.load(root / "in.npz", allow_pickle=False) as given:
-        n_records, n_inputs, arena_bytes = (int(value) for value in given["shape"])
+        n_records, n_inputs, arena = (int(value) for value in given["shape"])
         resets = set(given["resets"].tolist())
         records = [[given[f"r{i}_{j}"] for j in range(n_inputs)] for i in range(n_records)]
-    arena = arena_bytes or max(10 * len(model), 1 << 20)
     interpreter = runtime.Interpreter.from_bytes(model, arena_size=arena)
     outputs: dict[str, npt.NDArray[Any]] = {}
     count = 0

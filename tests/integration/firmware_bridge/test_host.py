@@ -18,6 +18,7 @@ from firmware_bridge.verify import VerificationError, require_agreement, verify_
 from tests.bundles import TRUSTED_PEM, image_bundle
 from tests.integration.firmware_bridge.many_graphs import run_many
 from tests.integration.firmware_bridge.places import emitted, require_host
+from tests.unit.firmware_bridge.small_models import unary_model
 
 pytestmark = pytest.mark.compiler
 
@@ -134,7 +135,12 @@ def test_emitted_code_needs_nothing_but_three_functions_of_the_library(tmp_path:
         target = tmp_path / "object.o"
         run_tool([compiler, "-std=c99", "-O2", "-fno-stack-protector", "-c", source, "-o", str(target)])
         listed = run_tool(["nm", "--undefined-only", str(target)]).decode().split()
-        assert {name for name in listed if name != "U" and not name.startswith("edge_k1_")} <= known
+        assert {name for name in listed if name != "U" and not name.startswith("edge_k1_c_")} <= known
+
+
+def test_model_with_activations_beyond_a_mebibyte_is_exact(tmp_path: Path) -> None:
+    emitted(unary_model("RELU", shape=(1, 480, 640, 3)), tmp_path)
+    _exact(tmp_path, seeded=1)
 
 
 def test_changed_weight_is_noticed(tmp_path: Path) -> None:
