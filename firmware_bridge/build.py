@@ -13,7 +13,7 @@ from edge_runtime.errors import FirmwareError, HostEnvironmentError
 from firmware_bridge.emit import Emission, emit_program
 from firmware_bridge.golden import GoldenVectors, golden_header, save_golden
 from firmware_bridge.lower import lower_model
-from firmware_bridge.manifest import MANIFEST, SCHEMA, FirmwareManifest
+from firmware_bridge.manifest import MANIFEST, FirmwareManifest, check_manifest
 from firmware_bridge.model import read_model
 from firmware_bridge.plan import Plan, check_fits, plan_program
 from firmware_bridge.program import Program
@@ -146,8 +146,7 @@ def read_manifest(directory: Path) -> FirmwareManifest:
         raise HostEnvironmentError(f"{path}: {error.strerror or error}; run edge-firmware emit first") from error
     try:
         manifest = msgspec.json.decode(data, type=FirmwareManifest)
-    except msgspec.DecodeError as error:
+        check_manifest(manifest)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, FirmwareError) as error:
         raise FirmwareError(f"{path}: {error}; emit the directory again") from error
-    if manifest.schema != SCHEMA:
-        raise FirmwareError(f"{path}: schema {manifest.schema!r} instead of {SCHEMA!r}; emit the directory again")
     return manifest

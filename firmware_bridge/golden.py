@@ -5,6 +5,10 @@
 
 from __future__ import annotations
 
+import struct
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,12 +19,31 @@ import numpy.typing as npt
 
 from edge_runtime.errors import FirmwareError
 from firmware_bridge.ctext import float_text
-from firmware_bridge.manifest import FirmwareManifest
+from firmware_bridge.manifest import FirmwareManifest, PortManifest
 from firmware_bridge.samples import Record
 
 MAX_FILE_BYTES: Final = 64 << 20
 _HEADER_BYTES: Final = 64 << 10
 _PER_LINE: Final = 24
+#: What numpy and zipfile raise on damaged archives and array headers.
+_DAMAGE: Final = (
+    AttributeError,
+    EOFError,
+    IndexError,
+    KeyError,
+    MemoryError,
+    NotImplementedError,
+    OSError,
+    OverflowError,
+    RuntimeError,
+    SyntaxError,
+    TypeError,
+    ValueError,
+    struct.error,
+    tokenize.TokenError,
+    zipfile.BadZipFile,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +91,47 @@ def load_golden(path: Path) -> list[GoldenVectors]:
     FirmwareError
         When the file is too big, damaged, or holds something else.
     """
-    if path.stat().st_size > MAX_FILE_BYTES:
-        raise FirmwareError(f"{path} has more than {MAX_FILE_BYTES} bytes; emit the directory again")
     try:
+        with zipfile.ZipFile(path) as archive:
+            size = max(path.stat().st_size, sum(member.file_size for member in archive.infolist()))
+        if size > MAX_FILE_BYTES:
+            raise FirmwareError(f"{path} has more than {MAX_FILE_BYTES} bytes; emit the directory again")
         with np.load(path, allow_pickle=False) as found:
             return [_load_set(found, s) for s in range(int(found["n_sets"]))]
-    except (KeyError, ValueError, OSError, EOFError) as error:
+    except _DAMAGE as error:
         raise FirmwareError(f"{path} cannot be read ({error}); emit the directory again") from error
+
+
+def check_golden(sets: Sequence[GoldenVectors], manifest: FirmwareManifest) -> None:
+    """Refuse vectors that do not belong to a model.
+
+    Parameters
+    ----------
+    sets : sequence of GoldenVectors
+        As read.
+    manifest : FirmwareManifest
+        Of the model.
+
+    Raises
+    ------
+    FirmwareError
+        When a set is empty, or a record has not the model's inputs and outputs.
+    """
+    for golden in sets:
+        if not golden.inputs or golden.max_lsb < 0:
+            raise FirmwareError(f"golden vectors of {golden.source!r} hold no record; emit the directory again")
+        inputs = all(_fits(record, manifest.inputs) for record in golden.inputs)
+        if not inputs or not all(_fits(record, manifest.outputs) for record in golden.outputs):
+            raise FirmwareError(
+                f"golden vectors of {golden.source!r} have other inputs or outputs than the model; "
+                "emit the directory again"
+            )
+
+
+def _fits(record: Record, ports: Sequence[PortManifest]) -> bool:
+    return len(record) == len(ports) and all(
+        value.dtype == port.dtype and value.nbytes == port.nbytes for value, port in zip(record, ports, strict=True)
+    )
 
 
 def _load_set(found: Mapping[str, npt.NDArray[Any]], s: int) -> GoldenVectors:

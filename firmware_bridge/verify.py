@@ -15,7 +15,7 @@ from edge_runtime.errors import FirmwareError, HostEnvironmentError, UsageError
 from firmware_bridge.boards import BOARDS, Count, run_board
 from firmware_bridge.build import read_manifest
 from firmware_bridge.emulator import verify_cortex_m4
-from firmware_bridge.golden import GoldenVectors, load_golden
+from firmware_bridge.golden import GoldenVectors, check_golden, load_golden
 from firmware_bridge.litert import Difference, measure_differences
 from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.reference import reference_version, run_reference
@@ -176,6 +176,7 @@ def _read_model(directory: Path, manifest: FirmwareManifest) -> bytes:
 def _vectors(directory: Path, manifest: FirmwareManifest, model: bytes, seeded: int, seed: int) -> list[GoldenVectors]:
     path = directory / "verify" / "golden.npz"
     sets = load_golden(path) if path.is_file() else []
+    check_golden(sets, manifest)
     if reference_version() is not None:
         records = make_samples(manifest.inputs, seeded, seed)
         resets = tuple(range(0, len(records), _RESET_EVERY))
