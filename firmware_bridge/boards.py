@@ -37,6 +37,8 @@ class Board:
         Code generation.
     code, data : tuple of int
         Origin and length of the two memories.
+    options : tuple of str
+        More options of QEMU.
     """
 
     name: str
@@ -45,17 +47,23 @@ class Board:
     flags: tuple[str, ...]
     code: tuple[int, int]
     data: tuple[int, int]
+    options: tuple[str, ...] = ()
 
 
-def _cortex(name: str, machine: str, cpu: str, code: tuple[int, int], data: tuple[int, int]) -> Board:
+def _cortex(
+    name: str, machine: str, cpu: str, code: tuple[int, int], data: tuple[int, int], options: tuple[str, ...] = ()
+) -> Board:
     float_abi = "hard" if cpu == "cortex-m55" else "soft"
-    return Board(name, machine, _ARM, (f"-mcpu={cpu}", "-mthumb", f"-mfloat-abi={float_abi}"), code, data)
+    return Board(name, machine, _ARM, (f"-mcpu={cpu}", "-mthumb", f"-mfloat-abi={float_abi}"), code, data, options)
 
 
 _MB: Final = 1 << 20
+#: The micro:bit's part has 16 KiB of RAM and 256 KiB of flash; more of both lets larger models be tried on its core.
+_ROOMY: Final = ("-global", f"nrf51-soc.sram-size={4 * _MB}", "-global", f"nrf51-soc.flash-size={4 * _MB}")
 BOARDS: Final = {
     board.name: board
     for board in (
+        _cortex("m0plus", "microbit", "cortex-m0plus", (0x0, 4 * _MB), (0x20000000, 4 * _MB), _ROOMY),
         _cortex("m3", "mps2-an385", "cortex-m3", (0x0, 4 * _MB), (0x20000000, 4 * _MB)),
         _cortex("m4", "mps2-an386", "cortex-m4", (0x0, 4 * _MB), (0x20000000, 4 * _MB)),
         _cortex("m33", "mps2-an505", "cortex-m33", (0x10000000, 4 * _MB), (0x38000000, 4 * _MB)),
@@ -67,6 +75,7 @@ BOARDS: Final = {
             ("-march=rv32imac", "-mabi=ilp32", "-mcmodel=medany", "-mno-relax", "--specs=picolibc.specs"),
             (0x80000000, 8 * _MB),
             (0x80800000, 8 * _MB),
+            ("-bios", "none"),
         ),
     )
 }
@@ -181,18 +190,68 @@ def run_board(
     with tempfile.TemporaryDirectory() as folder:
         work = Path(folder)
         objects = _compile(board, directory, manifest, work, defines)
-        _link(board, manifest, directory, work, objects)
+        (work / "bench.c").write_text(kernel_text("board", "bench.c"), encoding="utf-8")
+        (work / "runner.c").write_text(runner_source(manifest), encoding="utf-8")
+        sources = [*(str(path) for path in objects), str(work / "bench.c"), str(work / "runner.c")]
+        program = link_program(board, sources, work, flags=[f"-I{directory}"])
         (work / "in.bin").write_bytes(encode_commands(records, resets))
-        command = [board.tools[1], "-M", board.machine, "-nographic", "-monitor", "none", "-serial", "none"]
-        command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0", "-kernel", "program.elf"]
-        if board.name == "rv32":
-            command += ["-bios", "none"]
-        run_tool(["env", "-C", str(work), *command])
+        run_program(board, program)
         try:
             outputs = decode_outputs(manifest, (work / "out.bin").read_bytes(), len(records))
         except ValueError as error:
             raise FirmwareError(str(error)) from error
         return BoardRun(outputs, _read_counts((work / "counts.bin").read_bytes()), *_flash(board, objects))
+
+
+def link_program(board: Board, sources: Sequence[str], work: Path, *, flags: Sequence[str] = ()) -> Path:
+    """Link C files or objects that define ``main`` with a board's start-up code.
+
+    Parameters
+    ----------
+    board : Board
+        Where it shall run.
+    sources : sequence of str
+        C files, compiled as C99 with GNU extensions, and objects.
+    work : Path
+        For start-up code and program.
+    flags : sequence of str
+        More compiler flags.
+
+    Returns
+    -------
+    program : Path
+        ``program.elf`` in ``work``.
+
+    Raises
+    ------
+    FirmwareError
+        When it does not compile or link.
+    HostEnvironmentError
+        When the compiler is not installed.
+    """
+    for name in ("semihosting.h", "start.c"):
+        (work / name).write_text(kernel_text("board", name), encoding="utf-8")
+    (work / "link.ld").write_text(linker_script(board), encoding="utf-8")
+    command = [board.tools[0], *board.flags, "-std=gnu99", "-O2", "-ffreestanding", "-nostartfiles", *flags]
+    command += [f"-T{work / 'link.ld'}", "-Wl,--gc-sections", *sources, str(work / "start.c"), "-lc", "-lgcc"]
+    program = work / "program.elf"
+    run_tool([*command, "-o", str(program)], timeout_s=COMPILE_TIMEOUT_S)
+    return program
+
+
+def run_program(board: Board, program: Path) -> None:
+    """Run a program of ``link_program`` in its own directory until it ends.
+
+    Raises
+    ------
+    FirmwareError
+        When its ``main`` returns something else than 0; 125 stands for a fault of the processor.
+    HostEnvironmentError
+        When the emulator is not installed.
+    """
+    command = [board.tools[1], "-M", board.machine, "-nographic", "-monitor", "none", "-serial", "none"]
+    command += ["-semihosting-config", "enable=on,target=native", "-icount", "shift=0", "-kernel", program.name]
+    run_tool(["env", "-C", str(program.parent), *command, *board.options])
 
 
 def _compile(
@@ -210,17 +269,6 @@ def _compile(
         run_tool([*command, "-c", source, "-o", str(target)], timeout_s=COMPILE_TIMEOUT_S)
         objects.append(target)
     return objects
-
-
-def _link(board: Board, manifest: FirmwareManifest, directory: Path, work: Path, objects: Sequence[Path]) -> None:
-    for name in ("semihosting.h", "start.c", "bench.c"):
-        (work / name).write_text(kernel_text("board", name), encoding="utf-8")
-    (work / "runner.c").write_text(runner_source(manifest), encoding="utf-8")
-    (work / "link.ld").write_text(linker_script(board), encoding="utf-8")
-    command = [board.tools[0], *board.flags, "-std=gnu99", "-O2", "-ffreestanding", "-nostartfiles", f"-I{directory}"]
-    command += [f"-T{work / 'link.ld'}", "-Wl,--gc-sections", *(str(path) for path in objects)]
-    command += [str(work / name) for name in ("start.c", "bench.c", "runner.c")]
-    run_tool([*command, "-lc", "-lgcc", "-o", str(work / "program.elf")], timeout_s=COMPILE_TIMEOUT_S)
 
 
 def _flash(board: Board, objects: Sequence[Path]) -> tuple[int, int]:

@@ -76,7 +76,10 @@ def emit(
 @group.command()
 @click.argument("directory", type=_DIRECTORY)
 @click.option(
-    "--on", "places", multiple=True, help="Where to run: host, unicorn-m4, m3, m4, m33, m55, rv32; repeatable."
+    "--on",
+    "places",
+    multiple=True,
+    help="host, unicorn-m0plus, unicorn-m4, m0plus, m3, m4, m33, m55, rv32; repeatable.",
 )
 @click.option("--inputs", default=64, show_default=True, type=click.IntRange(1, 4096), help="Seeded inputs.")
 @click.option("--seed", default=0, show_default=True, help="For the seeded inputs.")

@@ -1,4 +1,4 @@
-"""Cortex-M4 without any system package: compiled by the ``ziglang`` package, run by the ``unicorn`` package."""
+"""Cortex-M without any system package: compiled by the ``ziglang`` package, run by the ``unicorn`` package."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import struct
 import sys
 import tempfile
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -37,6 +38,31 @@ SECTIONS {
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Processor:
+    """A processor alone, without a board.
+
+    Attributes
+    ----------
+    name : str
+        For messages.
+    zig : str
+        Name of the processor to the compiler.
+    unicorn : str
+        Name of the emulator's constant for the processor; ARMv6-M refuses unaligned words there as the device does.
+    """
+
+    name: str
+    zig: str
+    unicorn: str
+
+
+PROCESSORS: Final = {
+    "unicorn-m0plus": Processor("Cortex-M0+", "cortex_m0plus", "UC_CPU_ARM_CORTEX_M0"),
+    "unicorn-m4": Processor("Cortex-M4", "cortex_m4", "UC_CPU_ARM_CORTEX_M4"),
+}
+
+
 def missing_packages() -> list[str]:
     """Return which of the two packages are not installed."""
     return [name for name in ("ziglang", "unicorn") if importlib.util.find_spec(name) is None]
@@ -48,11 +74,15 @@ def _require_packages() -> None:
         raise HostEnvironmentError(f"{' and '.join(missing)} not installed; pip install 'edge-runtime[firmware]'")
 
 
-def build_cortex_m4(directory: Path, manifest: FirmwareManifest, work: Path, *, portable: bool = False) -> bytes:
-    """Compile an emitted directory for Cortex-M4.
+def build_image(
+    processor: Processor, directory: Path, manifest: FirmwareManifest, work: Path, *, portable: bool = False
+) -> bytes:
+    """Compile an emitted directory for a processor.
 
     Parameters
     ----------
+    processor : Processor
+        Of ``PROCESSORS``.
     directory : Path
         Where ``model.c`` is.
     manifest : FirmwareManifest
@@ -74,28 +104,31 @@ def build_cortex_m4(directory: Path, manifest: FirmwareManifest, work: Path, *, 
     HostEnvironmentError
         When a package is not installed.
     """
+    (work / "runner.c").write_text(runner_source(manifest), encoding="utf-8")
+    flags = [f"-I{directory}", *(["-DEDGE_PORTABLE"] if portable else [])]
+    return link_image(processor, [*model_sources(directory, manifest), str(work / "runner.c")], flags, work)
+
+
+def link_image(processor: Processor, sources: Sequence[str], flags: Sequence[str], work: Path) -> bytes:
+    """Compile C files that define ``run`` with the emulator's start-up; errors as in ``build_image``."""
     _require_packages()
-    sources = {"unicorn.c": kernel_text("board", "unicorn.c"), "runner.c": runner_source(manifest), "link.ld": _LINKER}
-    for name, text in sources.items():
+    for name, text in {"unicorn.c": kernel_text("board", "unicorn.c"), "link.ld": _LINKER}.items():
         (work / name).write_text(text, encoding="utf-8")
     zig = [sys.executable, "-m", "ziglang"]
-    flags = ["-target", "thumb-freestanding-eabi", "-mcpu=cortex_m4", "-O2", "-ffreestanding", "-nostdlib"]
-    flags += ["-fno-sanitize=undefined", "-ffunction-sections", "-Wl,--gc-sections", f"-I{directory}"]
-    if portable:
-        flags.append("-DEDGE_PORTABLE")
-    files = [*model_sources(directory, manifest), str(work / "runner.c"), str(work / "unicorn.c")]
+    fixed = ["-target", "thumb-freestanding-eabi", f"-mcpu={processor.zig}", "-O2", "-ffreestanding"]
+    fixed += ["-fno-sanitize=undefined", "-ffunction-sections", "-Wl,--gc-sections"]
     program, image = work / "program.elf", work / "program.bin"
-    run_tool([*zig, "cc", *flags, *files, "-T", str(work / "link.ld"), "-o", str(program)], timeout_s=COMPILE_TIMEOUT_S)
+    command = [*zig, "cc", *fixed, *flags, *sources, str(work / "unicorn.c"), "-T", str(work / "link.ld")]
+    run_tool([*command, "-o", str(program)], timeout_s=COMPILE_TIMEOUT_S)
     run_tool([*zig, "objcopy", "-O", "binary", "-j", ".text", str(program), str(image)], timeout_s=COMPILE_TIMEOUT_S)
     return image.read_bytes()
 
 
-def _machine(image: bytes, commands: bytes, output_bytes: int) -> Any:  # noqa: ANN401 - a foreign class without types
-    from unicorn import UC_ARCH_ARM, UC_MODE_MCLASS, UC_MODE_THUMB, Uc  # noqa: PLC0415 - only here
-    from unicorn.arm_const import UC_CPU_ARM_CORTEX_M4  # noqa: PLC0415
+def _machine(processor: Processor, image: bytes, commands: bytes, output_bytes: int) -> Any:  # noqa: ANN401 - a foreign class without types
+    from unicorn import UC_ARCH_ARM, UC_MODE_THUMB, Uc, arm_const  # noqa: PLC0415 - only here
 
-    machine = Uc(UC_ARCH_ARM, UC_MODE_THUMB | UC_MODE_MCLASS)
-    machine.ctl_set_cpu_model(UC_CPU_ARM_CORTEX_M4)
+    machine = Uc(UC_ARCH_ARM, UC_MODE_THUMB)  # with UC_MODE_MCLASS it would be a Cortex-M33 whatever model is set
+    machine.ctl_set_cpu_model(getattr(arm_const, processor.unicorn))
     for start, size in (_CODE, _DATA, (_STATUS, _PAGE)):
         machine.mem_map(start, size)
     machine.mem_map(_INPUT, -(-(len(commands) + 4) // _PAGE) * _PAGE)
@@ -105,10 +138,14 @@ def _machine(image: bytes, commands: bytes, output_bytes: int) -> Any:  # noqa: 
     return machine
 
 
-def run_cortex_m4(
-    image: bytes, manifest: FirmwareManifest, records: Sequence[Record], resets: Collection[int]
+def run_image(
+    processor: Processor,
+    image: bytes,
+    manifest: FirmwareManifest,
+    records: Sequence[Record],
+    resets: Collection[int],
 ) -> list[Record]:
-    """Run records through an image of ``build_cortex_m4``.
+    """Run records through an image of ``build_image``.
 
     Raises
     ------
@@ -117,25 +154,35 @@ def run_cortex_m4(
     HostEnvironmentError
         When a package is not installed.
     """
+    each = sum(port.nbytes for port in manifest.outputs)
+    return decode_outputs(
+        manifest,
+        run_commands(processor, image, encode_commands(records, resets), each * len(records)),
+        len(records),
+    )
+
+
+def run_commands(processor: Processor, image: bytes, commands: bytes, output_bytes: int) -> bytes:
+    """Run an image of ``link_image`` on bytes and return what it gave; errors as in ``run_image``."""
     _require_packages()
     import unicorn  # noqa: PLC0415 - only here
     from unicorn.arm_const import UC_ARM_REG_SP  # noqa: PLC0415
 
-    output_bytes = sum(port.nbytes for port in manifest.outputs) * len(records)
-    machine = _machine(image, encode_commands(records, resets), output_bytes)
+    machine = _machine(processor, image, commands, output_bytes)
     stack, entry, stop = struct.unpack_from("<III", image)
     machine.reg_write(UC_ARM_REG_SP, stack)
     try:
         machine.emu_start(entry | 1, stop & ~1, timeout=_TIMEOUT_S * 1_000_000)
     except unicorn.UcError as error:
-        raise FirmwareError(f"the emulated Cortex-M4 stopped: {error}") from error
+        raise FirmwareError(f"the emulated {processor.name} stopped: {error}") from error
     status, written = struct.unpack("<iI", machine.mem_read(_STATUS, 8))
     if status != 0 or written != output_bytes:
         raise FirmwareError(f"the program ended with {status} after {written} of {output_bytes} bytes")
-    return decode_outputs(manifest, bytes(machine.mem_read(_OUTPUT, output_bytes)), len(records))
+    return bytes(machine.mem_read(_OUTPUT, output_bytes))
 
 
-def verify_cortex_m4(
+def verify_processor(
+    processor: Processor,
     directory: Path,
     manifest: FirmwareManifest,
     records: Sequence[Record],
@@ -143,7 +190,7 @@ def verify_cortex_m4(
     *,
     portable: bool = False,
 ) -> list[Record]:
-    """Build and run in one go; see ``build_cortex_m4`` and ``run_cortex_m4``."""
+    """Build and run in one go; see ``build_image`` and ``run_image``."""
     with tempfile.TemporaryDirectory() as folder:
-        image = build_cortex_m4(directory, manifest, Path(folder), portable=portable)
-    return run_cortex_m4(image, manifest, records, resets)
+        image = build_image(processor, directory, manifest, Path(folder), portable=portable)
+    return run_image(processor, image, manifest, records, resets)

@@ -1,4 +1,4 @@
-"""Comparing emitted C with its reference: on this machine, on a Cortex-M4 from PyPI packages, on QEMU's boards."""
+"""Comparing emitted C with its reference: on this machine, on Cortex-M from PyPI packages, on QEMU's boards."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import numpy as np
 from edge_runtime.errors import FirmwareError, HostEnvironmentError, UsageError
 from firmware_bridge.boards import BOARDS, Count, run_board
 from firmware_bridge.build import read_manifest
-from firmware_bridge.emulator import verify_cortex_m4
+from firmware_bridge.emulator import PROCESSORS, verify_processor
 from firmware_bridge.golden import GoldenVectors, check_golden, load_golden
 from firmware_bridge.litert import Difference, measure_differences
 from firmware_bridge.manifest import FirmwareManifest
@@ -23,7 +23,7 @@ from firmware_bridge.samples import Record, make_samples
 from firmware_bridge.toolchain import build_host, run_host
 
 SEEDED: Final = 64
-PLACES: Final = ("host", "unicorn-m4", *BOARDS)
+PLACES: Final = ("host", *PROCESSORS, *BOARDS)
 _LITERT_RECORDS: Final = 16
 _RESET_EVERY: Final = 16
 
@@ -200,8 +200,8 @@ def _at_place(
         with tempfile.TemporaryDirectory() as folder:
             program = build_host(directory, manifest, Path(folder), sanitize=True)
             outputs = run_host(program, manifest, records, resets)
-    elif place == "unicorn-m4":
-        outputs = verify_cortex_m4(directory, manifest, records, resets)
+    elif place in PROCESSORS:
+        outputs = verify_processor(PROCESSORS[place], directory, manifest, records, resets)
     else:
         run = run_board(BOARDS[place], directory, manifest, records, resets)
         outputs, counts, flash = run.outputs, run.counts, (run.flash_bytes, run.kernel_bytes)

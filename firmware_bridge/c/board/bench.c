@@ -49,7 +49,7 @@ __attribute__((noinline)) static void spin(uint32_t rounds) {
 #if defined(__riscv)
   __asm volatile("1: addi %0, %0, -1\n\tbnez %0, 1b" : "+r"(rounds));
 #else
-  __asm volatile("1: subs %0, #1\n\tbne 1b" : "+l"(rounds) : : "cc");
+  __asm volatile(".syntax unified\n1:\tsubs %0, %0, #1\n\tbne 1b" : "+l"(rounds) : : "cc");
 #endif
 }
 

@@ -23,6 +23,8 @@ MODELS = {
     "autoencoder": "mlperf-tiny/ad01_int8.tflite",
     "lstm": "tflite-micro/mnist_lstm_trained_lstm_int8.tflite",
 }
+#: The project's own bundles, ``models/<name>/<name>.edgebundle``.
+RELEASED = ("machine-failure", "surface-defect", "turbofan-rul")
 
 
 def require(missing: Sequence[str]) -> None:
@@ -41,9 +43,17 @@ def require_host() -> None:
     require([*missing, *([] if reference_version() else ["tflite-micro"])])
 
 
-def emitted(model: bytes, directory: Path, *, name: str = "net", target: str = "generic") -> FirmwareManifest:
+def emitted(
+    model: bytes, directory: Path, *, name: str = "net", target: str = "generic", ram_kb: int | None = None
+) -> FirmwareManifest:
     """Emit a model into a directory and return what it says of itself."""
-    source = Source(model, name)
-    emission, golden = emit_source(source, find_target(target), name_from(name))
+    return emitted_source(Source(model, name), directory, target=target, ram_kb=ram_kb)
+
+
+def emitted_source(
+    source: Source, directory: Path, *, target: str = "generic", ram_kb: int | None = None
+) -> FirmwareManifest:
+    """Emit what was read from a file or a bundle."""
+    emission, golden = emit_source(source, find_target(target, ram_kb), name_from(source.name))
     write_directory(directory, source, emission, golden)
     return emission.manifest

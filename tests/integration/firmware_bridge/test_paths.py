@@ -57,7 +57,14 @@ def test_kernels_of_the_host_carry_the_portable_path(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("board", "defines", "path"),
-    [("m3", (), "c"), ("m4", (), "dsp"), ("m4", ("-DEDGE_PORTABLE",), "c"), ("m33", (), "dsp"), ("m55", (), "mve")],
+    [
+        ("m0plus", (), "c"),
+        ("m3", (), "c"),
+        ("m4", (), "dsp"),
+        ("m4", ("-DEDGE_PORTABLE",), "c"),
+        ("m33", (), "dsp"),
+        ("m55", (), "mve"),
+    ],
 )
 def test_kernels_carry_the_path_they_were_compiled_for(
     board: str, defines: tuple[str, ...], path: str, tmp_path: Path
