@@ -64,6 +64,10 @@ class Alarm(msgspec.Struct, frozen=True, omit_defaults=True):
     last_s: float = 0.0
     told_s: float = 0.0
 
+    def is_update_due(self, rule: AlarmRule, now_s: float) -> bool:
+        """Whether so long nothing was told that it may be told once more; a clock may be set back."""
+        return abs(now_s - self.told_s) >= rule.update_every_s
+
 
 @dataclass(frozen=True, slots=True)
 class Transition:
@@ -137,7 +141,7 @@ class AlarmBook:
             step = "cleared"
         elif alarm.active and finding.abnormal:
             alarm = _changed(alarm, count=alarm.count + 1)
-            if abs(now_s - alarm.told_s) >= rule.update_every_s:  # a source's clock may be set back
+            if alarm.is_update_due(rule, now_s):
                 step = "updated"
         if finding.abnormal:
             alarm = _changed(alarm, last_s=now_s)
@@ -176,6 +180,10 @@ class AlarmBook:
 
     def __getitem__(self, key: str) -> Alarm:
         return self._alarms[key]
+
+    def get(self, key: str) -> Alarm | None:
+        """Give the alarm of a key, or None."""
+        return self._alarms.get(key)
 
     def __contains__(self, key: str) -> bool:
         return key in self._alarms

@@ -169,6 +169,8 @@ def _references(tree: Table) -> Iterator[str]:
         for key in ("camera", "sensor")
     }
     for path, pipeline in _tables(tree, "pipeline"):
+        if pipeline.get("id") == "system":
+            yield f'{path}.id: "system" is the name of the gateway for its own alarms; choose another'
         for key in ("camera", "sensor"):
             listed = _texts(pipeline, f"{key}s")
             for index, name in listed:

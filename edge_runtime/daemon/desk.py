@@ -21,6 +21,7 @@ from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
 from edge_runtime.daemon.parts import Decided, PartBook, PartRule, PartState
 from edge_runtime.daemon.protocol import Outcome
+from edge_runtime.daemon.system_alarms import SYSTEM, system_finding, system_key, system_occasion, system_rule
 from edge_runtime.daemon.telling import (
     NO_MODEL,
     Gateway,
@@ -33,7 +34,7 @@ from edge_runtime.daemon.telling import (
 )
 from edge_runtime.errors import PayloadFormatError, PayloadSizeError
 from edge_runtime.findings import UNSURE
-from edge_runtime.messages import SEVERITY_NUMBERS, Alert, AlertSummary, EventIds, decode, encode
+from edge_runtime.messages import SEVERITY_NUMBERS, Alert, AlertSummary, EventIds, Severity, decode, encode
 
 _log = logging.getLogger(__name__)
 
@@ -140,8 +141,7 @@ class Desk:
                 key, finding, alarm_rule(pipeline, finding.label), now_s=occasion.at, new_id=self._ids.next()
             ):
                 self._tell(tell_alert(transition, occasion, self._gateway, self._stamp("alert")))
-            alarm = msgspec.msgpack.encode(self._book[key])
-            self._journal.set_state(_ALARM + key, alarm, now=self._clock.monotonic())
+            self._keep(key)
         if occasion.part is not None and self.judges(outcome.pipeline) and occasion.is_camera:
             self._answer(outcome, occasion, occasion.part)
 
@@ -190,6 +190,58 @@ class Desk:
             self._tell(tell_command(self._last[key], transition, self._gateway, self._stamp("alert")))
         return bool(transitions)
 
+    def set_system(
+        self,
+        word: str,
+        *,
+        active: bool,
+        text: str,
+        severity: Severity = "high",
+        score: float = 1.0,
+        value: float | None = None,
+        unit: str = "",
+    ) -> None:
+        """Raise, keep or clear one of the gateway's own alarms, with the key ``system.<word>``.
+
+        May be called as often as its cause is looked at: the alarm is raised once, updated once a minute while the
+        cause lasts, and cleared once. It survives a restart; whoever raised it says anew whether its cause holds.
+
+        Parameters
+        ----------
+        word : str
+            ``[a-z0-9_.-]``, at most 120 characters.
+        active : bool
+            Whether the cause holds.
+        text : str
+            One sentence for the operator; cut at 2048 characters.
+        severity : Severity
+            Of the next raise; one that stands keeps its own.
+        score, value, unit : float, float or None, str
+            Figures of the alert.
+
+        Raises
+        ------
+        ValueError
+            If the word cannot name an alarm.
+        """
+        key = system_key(word)
+        now_s = self._clock.wall()
+        standing = self._book.get(key)
+        is_active = standing is not None and standing.active
+        rule = system_rule(severity)
+        if is_active == active and not (standing is not None and active and standing.is_update_due(rule, now_s)):
+            return
+        finding = system_finding(word, active=active, score=score, value=value, unit=unit)
+        for transition in self._book.apply(key, finding, rule, now_s=now_s, new_id=self._ids.next()):
+            alert = tell_alert(transition, system_occasion(now_s), self._gateway, self._stamp("alert"))
+            self._tell(msgspec.structs.replace(alert, text=text[:2048]))
+        self._keep(key)
+
+    def _keep(self, key: str) -> None:
+        """Put the state of an alarm into the journal."""
+        alarm = msgspec.msgpack.encode(self._book[key])
+        self._journal.set_state(_ALARM + key, alarm, now=self._clock.monotonic())
+
     def retire_gone(self) -> None:
         """End the alarms whose pipeline, or source in it, is no longer configured: nothing else would clear them."""
         now = self._clock.monotonic()
@@ -207,7 +259,9 @@ class Desk:
                 self._journal.set_state(prefix + key, None, now=now)
 
     def _is_configured(self, alert: Alert) -> bool:
-        """Whether the pipeline of an alert still has its source."""
+        """Whether the pipeline of an alert still has its source; the gateway itself is always there."""
+        if alert.pipeline == SYSTEM:
+            return True
         pipeline = self._pipelines.get(alert.pipeline)
         return pipeline is not None and (alert.camera in pipeline.cameras or alert.asset in pipeline.sensors)
 

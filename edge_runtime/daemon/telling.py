@@ -51,7 +51,7 @@ class Occasion:
     Attributes
     ----------
     pipeline, source : str
-        Where it was processed and where it came from.
+        Where it was processed and where it came from; no source for the gateway's own alarms.
     is_camera : bool
         Whether ``source`` is a camera; else it is a sensor's asset.
     model : ModelFacts
@@ -148,7 +148,7 @@ def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, sta
         ingest_ms=_ms(occasion.received_at),
         latency_ms=round(occasion.waited_s * 1e3, 3),
         clock=stamp.clock,
-        asset=None if occasion.is_camera else occasion.source,
+        asset=None if occasion.is_camera else occasion.source or None,
         camera=occasion.source if occasion.is_camera else None,
         part=occasion.part,
         boxes=finding.boxes,

@@ -141,6 +141,7 @@ def test_wrong_key_is_named_with_what_to_write(text: bytes, expected: str) -> No
         (PIPELINE, '$.pipeline[0].cameras[0]: there is no camera "cam1"; none is declared'),
         (CAMERA + PIPELINE.replace(b"cam1", b"cam9"), 'there is no camera "cam9"; there are cam1'),
         (CAMERA + PIPELINE.replace(b'"cam1"', b'"cam1", "cam1"'), '$.pipeline[0].cameras[1]: "cam1" is listed twice'),
+        (CAMERA + PIPELINE.replace(b'id = "p1"', b'id = "system"'), '$.pipeline[0].id: "system" is the name'),
         (CAMERA + PIPELINE.replace(b"inspection", b"monitor"), "$.pipeline[0].sensors: missing"),
         (CAMERA + PIPELINE.replace(b"inspection", b"monitor"), '$.pipeline[0].cameras: "monitor" takes sensors'),
         (
