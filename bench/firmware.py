@@ -20,7 +20,8 @@ import click
 from bench.harness import RESULTS, machine
 from edge_runtime.errors import EdgeRuntimeError
 from firmware_bridge.boards import BOARDS, missing_tools
-from firmware_bridge.build import emit_source, write_directory
+from firmware_bridge.build import emit_source
+from firmware_bridge.directory import write_directory
 from firmware_bridge.naming import name_from
 from firmware_bridge.source import read_source
 from firmware_bridge.targets import find_target

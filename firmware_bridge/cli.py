@@ -10,8 +10,7 @@ import click
 from edge_runtime import __version__
 from edge_runtime.terminal import print_json, run_command
 
-_FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
-_DIRECTORY = click.Path(file_okay=False, path_type=Path)
+_PATH = click.Path(path_type=Path)  # whether it is there is told when it is opened, with exit code 5
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -25,18 +24,19 @@ _RAM = click.option("--ram-kb", type=click.IntRange(1, 1 << 20), help="RAM of th
 
 
 @group.command()
-@click.argument("model", type=_FILE)
-@click.option("--out", required=True, type=_DIRECTORY, help="Directory to write; made if absent.")
+@click.argument("model", type=_PATH)
+@click.option("--out", required=True, type=_PATH, help="Directory to write; made if absent.")
 @_TARGET
 @_RAM
 @click.option("--name", default=None, help="Prefix of all public C names; default: from the file's name.")
-@click.option("--trust", default=None, type=_FILE, help="Public key (PEM) that must have signed a bundle.")
+@click.option("--trust", default=None, type=_PATH, help="Public key (PEM) that must have signed a bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def emit(
     model: Path, out: Path, target: str, ram_kb: int | None, name: str | None, trust: Path | None, as_json: bool
 ) -> None:
     """Write MODEL (.tflite or bundle) as C: model.c, model.h, kernels, golden vectors, CMake fragment, README."""
-    from firmware_bridge.build import emit_source, write_directory  # noqa: PLC0415 - not needed for --help
+    from firmware_bridge.build import emit_source  # noqa: PLC0415 - not needed for --help
+    from firmware_bridge.directory import write_directory  # noqa: PLC0415
     from firmware_bridge.naming import check_name, name_from  # noqa: PLC0415
     from firmware_bridge.source import read_source  # noqa: PLC0415
     from firmware_bridge.targets import find_target  # noqa: PLC0415
@@ -48,7 +48,7 @@ def emit(
         click.echo(f"warning: {source.warning}", err=True)
     emission, golden = emit_source(source, device, checked or name_from(source.name))
     if not golden:
-        click.echo("warning: no golden vectors: tflite-micro is not installed", err=True)
+        click.echo("warning: no golden vectors: tflite-micro is not installed, or the input is too large", err=True)
     write_directory(out, source, emission, golden)
     manifest = emission.manifest
     if as_json:
@@ -74,7 +74,7 @@ def emit(
 
 
 @group.command()
-@click.argument("directory", type=_DIRECTORY)
+@click.argument("directory", type=_PATH)
 @click.option(
     "--on",
     "places",
@@ -106,10 +106,10 @@ def verify(directory: Path, places: tuple[str, ...], inputs: int, seed: int, as_
 
 
 @group.command()
-@click.argument("model", type=_FILE)
+@click.argument("model", type=_PATH)
 @_TARGET
 @_RAM
-@click.option("--trust", default=None, type=_FILE, help="Public key (PEM) that must have signed a bundle.")
+@click.option("--trust", default=None, type=_PATH, help="Public key (PEM) that must have signed a bundle.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def plan(model: Path, target: str, ram_kb: int | None, trust: Path | None, as_json: bool) -> None:
     """Show what MODEL needs of a target's RAM, where everything lies and what is live at the peak."""

@@ -31,8 +31,9 @@ def comment(text: str) -> str:
 
 
 def float_text(value: float) -> str:
-    """Write a float32 exactly, as a hexadecimal C99 literal."""
-    return f"{float(np.float32(value)).hex()}f"
+    """Write a float32 as a decimal literal of C and C++; nine digits are enough for the same float32 to be read."""
+    text = f"{float(np.float32(value)):.9g}"
+    return f"{text}f" if "." in text or "e" in text else f"{text}.0f"
 
 
 def _item_texts(values: npt.NDArray[np.generic]) -> list[str]:

@@ -12,7 +12,7 @@ import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import IO, Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -69,8 +69,17 @@ class GoldenVectors:
     max_lsb: int = 0
 
 
-def save_golden(path: Path, sets: Sequence[GoldenVectors]) -> None:
-    """Write golden vectors as an uncompressed .npz without pickles."""
+def save_golden(path: Path | IO[bytes], sets: Sequence[GoldenVectors]) -> None:
+    """Write golden vectors as an uncompressed .npz without pickles.
+
+    Raises
+    ------
+    FirmwareError
+        When they are more than ``load_golden`` would read.
+    """
+    total = sum(array.nbytes for golden in sets for record in golden.inputs + golden.outputs for array in record)
+    if total > MAX_FILE_BYTES // 2:
+        raise FirmwareError(f"golden vectors have {total} bytes, at most {MAX_FILE_BYTES // 2} are kept")
     arrays: dict[str, npt.NDArray[Any]] = {"n_sets": np.array(len(sets))}
     for s, golden in enumerate(sets):
         arrays[f"s{s}_source"] = np.array(golden.source)
@@ -164,6 +173,10 @@ def golden_header(manifest: FirmwareManifest, golden: GoldenVectors) -> str:
 
 def _array(name: str, values: npt.NDArray[np.generic]) -> str:
     kind = "float" if values.dtype == np.float32 else f"{values.dtype.name}_t"
-    items = [float_text(v) if values.dtype == np.float32 else str(v) for v in values.ravel().tolist()]
-    lines = ",\n  ".join(", ".join(items[at : at + _PER_LINE]) for at in range(0, len(items), _PER_LINE))
-    return f"static const {kind} {name}[{values.shape[0]}][{values.shape[1]}] = {{\n  {lines}\n}};\n"
+    rows = []
+    for row in values.tolist():
+        items = [float_text(v) if values.dtype == np.float32 else str(v) for v in row]
+        lines = ",\n   ".join(", ".join(items[at : at + _PER_LINE]) for at in range(0, len(items), _PER_LINE))
+        rows.append(f"  {{{lines}}}")
+    body = ",\n".join(rows)
+    return f"static const {kind} {name}[{values.shape[0]}][{values.shape[1]}] = {{\n{body}\n}};\n"

@@ -1,13 +1,20 @@
-"""Inputs that an emitted model is tried on: seeded noise of several kinds and the extremes."""
+"""Inputs that an emitted model is tried on: seeded noise of several kinds and the extremes, within limits."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 
+from edge_runtime.errors import FirmwareError
 from firmware_bridge.manifest import PortManifest
+
+#: One record's noise is made in 64-bit numbers; all records live in memory and are handed on as files.
+MAX_RECORD_BYTES: Final = 16 << 20
+MAX_SAMPLES_BYTES: Final = 128 << 20
+_CONSTANT_RECORDS: Final = 4
 
 Record = tuple[npt.NDArray[np.generic], ...]
 
@@ -40,6 +47,23 @@ def _constant(port: PortManifest, kind: int) -> npt.NDArray[np.generic]:
     return np.full(port.shape, (low, high, port.zero_point, (low + high) // 2)[kind], port.dtype)
 
 
+def most_samples(ports: Sequence[PortManifest]) -> int:
+    """Return how many seeded records ``make_samples`` makes at most beside the constant ones.
+
+    Parameters
+    ----------
+    ports : sequence of PortManifest
+        The graph's inputs.
+
+    Returns
+    -------
+    count : int
+        0 when one record is too large already.
+    """
+    each = sum(port.nbytes for port in ports)
+    return 0 if each > MAX_RECORD_BYTES else MAX_SAMPLES_BYTES // max(each, 1) - _CONSTANT_RECORDS
+
+
 def make_samples(ports: Sequence[PortManifest], count: int, seed: int) -> list[Record]:
     """Make input records.
 
@@ -56,8 +80,18 @@ def make_samples(ports: Sequence[PortManifest], count: int, seed: int) -> list[R
     -------
     records : list of tuple of arrays
         One array per input, in its shape and dtype.
+
+    Raises
+    ------
+    FirmwareError
+        When a record has more than ``MAX_RECORD_BYTES``, or all together more than ``MAX_SAMPLES_BYTES``.
     """
+    most = most_samples(ports)
+    if count > most:
+        each = sum(port.nbytes for port in ports)
+        advice = f"ask for at most {most} inputs" if most else "a model with so large an input cannot be verified"
+        raise FirmwareError(f"{count} inputs of {each} bytes are too many: {advice}")
     dice = np.random.default_rng(seed)
     records: list[Record] = [tuple(_noise(port, dice, kind) for port in ports) for kind in range(count)]
-    records += [tuple(_constant(port, kind) for port in ports) for kind in range(4)]
+    records += [tuple(_constant(port, kind) for port in ports) for kind in range(_CONSTANT_RECORDS)]
     return records

@@ -13,7 +13,7 @@ import numpy as np
 
 from edge_runtime.errors import FirmwareError, HostEnvironmentError, UsageError
 from firmware_bridge.boards import BOARDS, Count, run_board
-from firmware_bridge.build import read_manifest
+from firmware_bridge.directory import read_manifest
 from firmware_bridge.emulator import PROCESSORS, verify_processor
 from firmware_bridge.golden import GoldenVectors, check_golden, load_golden
 from firmware_bridge.litert import Difference, measure_differences

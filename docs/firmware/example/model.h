@@ -42,7 +42,7 @@ int32_t bearing_invoke(void *arena, void *state);
 #define BEARING_INPUT0_COUNT 8
 #define BEARING_INPUT0_BYTES 8
 #define BEARING_INPUT0_OFFSET 0
-#define BEARING_INPUT0_SCALE 0x1.0000000000000p-4f
+#define BEARING_INPUT0_SCALE 0.0625f
 #define BEARING_INPUT0_ZERO_POINT (-32)
 static inline int8_t *bearing_input0(void *arena) {
   return (int8_t *)(void *)((uint8_t *)arena + BEARING_INPUT0_OFFSET);
@@ -52,7 +52,7 @@ static inline int8_t *bearing_input0(void *arena) {
 #define BEARING_OUTPUT0_COUNT 2
 #define BEARING_OUTPUT0_BYTES 2
 #define BEARING_OUTPUT0_OFFSET 0
-#define BEARING_OUTPUT0_SCALE 0x1.0000000000000p-8f
+#define BEARING_OUTPUT0_SCALE 0.00390625f
 #define BEARING_OUTPUT0_ZERO_POINT (-128)
 static inline const int8_t *bearing_output0(const void *arena) {
   return (const int8_t *)(const void *)((const uint8_t *)arena + BEARING_OUTPUT0_OFFSET);

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from firmware_bridge.build import emit_source, write_directory
+from firmware_bridge.build import emit_source
+from firmware_bridge.directory import write_directory
 from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.naming import name_from
 from firmware_bridge.reference import reference_version

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.errors import FirmwareError
-from firmware_bridge.build import read_manifest
 from firmware_bridge.conformance.graphs import random_model, variable_model
+from firmware_bridge.directory import read_manifest
 from firmware_bridge.emulator import PROCESSORS, link_image, missing_packages, run_commands, verify_processor
 from firmware_bridge.reference import run_reference
 from firmware_bridge.samples import make_samples

@@ -69,8 +69,34 @@ def test_unknown_target_ends_with_2(model: Path, tmp_path: Path) -> None:
     assert _run("emit", str(model), "--out", str(tmp_path / "c"), "--target", "z80") == 2
 
 
-def test_missing_file_ends_with_2(tmp_path: Path) -> None:
-    assert _run("emit", str(tmp_path / "none.tflite"), "--out", str(tmp_path / "c")) == 2
+def test_missing_model_ends_emit_with_5_and_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "none.tflite"
+    assert _run("emit", str(path), "--out", str(tmp_path / "c")) == 5
+    assert capsys.readouterr().err == f"error: {path}: No such file or directory\n"
+
+
+def test_missing_model_ends_plan_with_5(tmp_path: Path) -> None:
+    assert _run("plan", str(tmp_path / "none.tflite")) == 5
+
+
+def test_directory_as_model_ends_with_5(tmp_path: Path) -> None:
+    assert _run("plan", str(tmp_path)) == 5
+
+
+def test_missing_key_ends_with_5(tmp_path: Path, project: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    bundle = project / "models" / "machine-failure" / "machine-failure.edgebundle"
+    assert _run("plan", str(bundle), "--trust", str(tmp_path / "none.pem")) == 5
+    assert "none.pem: No such file" in capsys.readouterr().err
+
+
+def test_missing_directory_ends_verify_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert _run("verify", str(tmp_path / "none")) == 5
+    assert "edge-firmware emit first" in capsys.readouterr().err
+
+
+def test_file_in_place_of_the_directory_ends_with_5(model: Path) -> None:
+    assert _run("verify", str(model)) == 5
+    assert _run("emit", str(model), "--out", str(model)) == 5
 
 
 def test_directory_that_was_not_emitted_ends_with_5(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -13,8 +13,9 @@ import pytest
 
 from edge_runtime.errors import FirmwareError
 from edge_runtime.terminal import run_command
-from firmware_bridge.build import prepare, read_manifest
+from firmware_bridge.build import prepare
 from firmware_bridge.cli import group
+from firmware_bridge.directory import read_manifest
 from firmware_bridge.emit import emit_program
 from firmware_bridge.golden import GoldenVectors, check_golden, load_golden, save_golden
 from firmware_bridge.targets import TARGETS

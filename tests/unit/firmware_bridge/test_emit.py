@@ -61,9 +61,14 @@ def test_comment_cannot_be_ended_by_a_tensor_name() -> None:
     assert "*/" not in comment("evil */ int x; /* \n")
 
 
-def test_float_text_is_exact() -> None:
-    text = float_text(0.1)
-    assert float.fromhex(text.removesuffix("f")) == float(np.float32(0.1))
+@pytest.mark.parametrize("value", [0.1, 1.0, 1e-5, 1 / 3, 2.0**-149, 3.4028234663852886e38, -0.0, 1e10])
+def test_float_text_is_exact(value: float) -> None:
+    assert np.float32(float_text(value).removesuffix("f")) == np.float32(value)
+
+
+@pytest.mark.parametrize(("value", "text"), [(1.0, "1.0f"), (0.0625, "0.0625f"), (1e-5, "9.99999975e-06f")])
+def test_float_text_is_a_literal_of_c_and_of_older_cpp(value: float, text: str) -> None:
+    assert float_text(value) == text
 
 
 def test_smallest_int32_is_written_without_overflow() -> None:

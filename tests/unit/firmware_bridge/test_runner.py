@@ -13,7 +13,7 @@ from firmware_bridge.emit import emit_program
 from firmware_bridge.golden import GoldenVectors, golden_header, load_golden, save_golden
 from firmware_bridge.manifest import FirmwareManifest, PortManifest
 from firmware_bridge.runner import decode_outputs, encode_commands, runner_source
-from firmware_bridge.samples import make_samples
+from firmware_bridge.samples import MAX_RECORD_BYTES, MAX_SAMPLES_BYTES, make_samples, most_samples
 from firmware_bridge.targets import TARGETS
 from tests.unit.firmware_bridge.small_models import chain_model
 
@@ -53,6 +53,29 @@ def test_samples_are_the_same_for_the_same_seed() -> None:
 def test_samples_end_with_both_limits_the_zero_point_and_the_middle() -> None:
     extremes = [record[0][0, 0] for record in make_samples([PORT], 1, 0)[1:]]
     assert extremes == [-128, 127, -5, -1]
+
+
+def _port(nbytes: int) -> PortManifest:
+    return PortManifest("x", "int8", (1, nbytes), nbytes, 0, 0.1, 0)
+
+
+def test_record_beyond_the_limit_is_refused_before_it_is_made() -> None:
+    assert most_samples([_port(MAX_RECORD_BYTES + 1)]) == 0
+    with pytest.raises(FirmwareError, match="so large an input cannot be verified"):
+        make_samples([_port(MAX_RECORD_BYTES + 1)], 1, 0)
+
+
+def test_more_samples_than_fit_are_refused_with_how_many_do() -> None:
+    port = _port(1 << 20)
+    assert most_samples([port]) == (MAX_SAMPLES_BYTES >> 20) - 4
+    with pytest.raises(FirmwareError, match="ask for at most 124 inputs"):
+        make_samples([port], 125, 0)
+
+
+def test_golden_vectors_that_could_not_be_read_again_are_not_written(tmp_path: Path) -> None:
+    large = (np.zeros((1, 33 << 20), np.int8),)
+    with pytest.raises(FirmwareError, match="golden vectors have"):
+        save_golden(tmp_path / "g.npz", [GoldenVectors("x", (0,), [large], [large])])
 
 
 def test_golden_vectors_read_back_the_same(tmp_path: Path) -> None:
