@@ -81,6 +81,8 @@ class Outbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[outbox]``: what is kept on disk for consumers."""
 
     max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 268_435_456  #: of events; unsent ones stay
+    evidence_max_bytes: Annotated[int, Meta(ge=1_048_576, le=2**40)] = 67_108_864  #: of evidence; the oldest goes
+    evidence_max_age_s: Annotated[float, Meta(gt=0, le=31_536_000)] = 604_800.0  #: older evidence goes, sent or not
     retention_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 86_400.0  #: sent events stay so long for a resend
     drain_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 200.0  #: events sent per second after an outage
 

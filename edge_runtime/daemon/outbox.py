@@ -9,46 +9,33 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+import msgspec
+
+from edge_runtime.daemon.outbox_schema import open_database
 from edge_runtime.errors import HostEnvironmentError
 
-SCHEMA_VERSION = 1
-
-_CREATE = """
-CREATE TABLE IF NOT EXISTS event (
-  id INTEGER PRIMARY KEY AUTOINCREMENT,
-  event_id TEXT NOT NULL UNIQUE,
-  boot_id TEXT NOT NULL,
-  series TEXT NOT NULL,
-  seq INTEGER NOT NULL,
-  priority INTEGER NOT NULL,
-  topic TEXT NOT NULL,
-  payload BLOB NOT NULL,
-  retain INTEGER NOT NULL,
-  committed_ms INTEGER NOT NULL,
-  replayed INTEGER NOT NULL DEFAULT 0,
-  acked_ms INTEGER
-);
-CREATE INDEX IF NOT EXISTS event_waiting ON event (replayed, priority, id) WHERE acked_ms IS NULL;
-CREATE INDEX IF NOT EXISTS event_sequence ON event (boot_id, series, seq);
-CREATE INDEX IF NOT EXISTS event_series ON event (series, id);
-CREATE INDEX IF NOT EXISTS event_done ON event (acked_ms) WHERE acked_ms IS NOT NULL;
-CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL);
-"""
-
-
 _INSERT = """
-INSERT OR IGNORE INTO event (event_id, boot_id, series, seq, priority, topic, payload, retain, committed_ms)
-VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)
+INSERT OR IGNORE INTO event (event_id, boot_id, series, seq, priority, topic, payload, retain, committed_ms, held)
+VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
 """
+_COUNT_ON = """
+INSERT INTO sequence (boot_id, series, last) VALUES (?, ?, ?)
+ON CONFLICT (boot_id, series) DO UPDATE SET last = max(last, excluded.last)
+"""
+
+_SIZES = "SELECT id, boot_id, series, length(payload), priority = 2, acked_ms IS NOT NULL, held FROM event"
 
 _ROOM_SHARE = 64
+#: What a clock that was never set gives is no age.
+_CLOCK_SET_MS = 1_735_689_600_000
 
 
 class Priority(IntEnum):
@@ -84,6 +71,8 @@ class Outgoing:
         What is published.
     retain : bool
         Whether the broker keeps it as the topic's last value.
+    held : bool
+        Whether it is kept back until its times are known: see ``Outbox.restamp``.
     """
 
     event_id: str
@@ -93,6 +82,7 @@ class Outgoing:
     topic: str
     payload: bytes
     retain: bool = False
+    held: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +95,30 @@ class Stored:
     retain: bool
     committed_ms: int
     replayed: bool
+    priority: int = Priority.ALERT
+
+
+class _Doomed(NamedTuple):
+    """An event that is deleted."""
+
+    id: int
+    boot_id: str
+    series: str
+    size: int
+    is_evidence: int
+    acknowledged: int
+    held: int
+
+
+def _up_to(n_bytes: int, events: Iterable[_Doomed]) -> list[_Doomed]:
+    """Take events until they make up so many bytes."""
+    found = []
+    for event in events:
+        if n_bytes <= 0:
+            break
+        found.append(event)
+        n_bytes -= event.size
+    return found
 
 
 class Outbox:
@@ -119,9 +133,18 @@ class Outbox:
     clock : callable
         Wall clock, s since the epoch, UTC.
     max_bytes : int
-        Bound on the payload bytes kept.
+        Bound on the payload bytes kept, without evidence.
     retention_s : float
         How long an event is kept after the broker acknowledged it.
+    evidence_max_bytes : int
+        Bound on the payload bytes of evidence. Beyond it the oldest goes: what the broker has first, then unsent ones.
+    evidence_max_age_s : float
+        Older evidence is dropped, sent or not.
+
+    Attributes
+    ----------
+    evidence_dropped : dict of str to int
+        Unsent evidence that this run dropped, by reason: ``bytes`` or ``age``.
 
     Raises
     ------
@@ -137,19 +160,31 @@ class Outbox:
         clock: Callable[[], float] = time.time,
         max_bytes: int = 256 << 20,
         retention_s: float = 86_400.0,
+        evidence_max_bytes: int = 64 << 20,
+        evidence_max_age_s: float = 604_800.0,
     ) -> None:
         self._path = path
         self._boot_id = boot_id
         self._clock = clock
         self._max_bytes = max_bytes
         self._retention_s = retention_s
+        self._evidence_max_bytes = evidence_max_bytes
+        self._evidence_max_age_s = evidence_max_age_s
+        self.evidence_dropped = {"bytes": 0, "age": 0}
         self._may_purge = True
         try:
-            self._database = _open(path)
-            self._bytes = self._scalar("SELECT coalesce(sum(length(payload)), 0) FROM event")
-            self._unsent = self._scalar("SELECT count(*) FROM event WHERE acked_ms IS NULL")
-        except sqlite3.Error as error:
+            self._database = open_database(path)
+            self._count()
+        except (sqlite3.Error, OSError) as error:
             raise HostEnvironmentError(f"{path}: the outbox cannot be opened: {error}") from error
+
+    def _count(self) -> None:
+        """Learn from the file what is in it."""
+        size = "SELECT coalesce(sum(length(payload)), 0) FROM event"
+        self._evidence_bytes = self._scalar(f"{size} WHERE priority = 2")
+        self._bytes = self._scalar(size) - self._evidence_bytes
+        self._unsent = self._scalar("SELECT count(*) FROM event WHERE acked_ms IS NULL")
+        self._held = self._scalar("SELECT count(*) FROM event WHERE held = 1")
 
     def commit(self, events: Sequence[Outgoing], state: Mapping[str, bytes | None]) -> None:
         """Make events and the state that goes with them durable in one transaction.
@@ -171,6 +206,8 @@ class Outbox:
         now_ms = round(self._clock() * 1000)
         with self._transaction(f"store {len(events)} events"):
             added = self._insert(events, now_ms)
+            doomed = self._evidence_over(added)
+            self._delete(doomed)
             self._database.executemany(
                 "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 [(key, value) for key, value in state.items() if value is not None],
@@ -179,8 +216,10 @@ class Outbox:
                 "DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None]
             )
         for event in added:
-            self._bytes += len(event.payload)
+            self._grow(event.priority, len(event.payload))
             self._unsent += 1
+            self._held += event.held
+        self._forget(doomed, dropped="bytes")
 
     def _insert(self, events: Sequence[Outgoing], now_ms: int) -> list[Outgoing]:
         added = []
@@ -197,11 +236,20 @@ class Outbox:
                     event.payload,
                     int(event.retain),
                     now_ms,
+                    int(event.held),
                 ),
             )
             if cursor.rowcount:
                 added.append(event)
+        last = {event.series: event.seq for event in added if event.series}
+        self._database.executemany(_COUNT_ON, [(self._boot_id, series, seq) for series, seq in last.items()])
         return added
+
+    def _grow(self, priority: int, n_bytes: int) -> None:
+        if priority == Priority.EVIDENCE:
+            self._evidence_bytes += n_bytes
+        else:
+            self._bytes += n_bytes
 
     def unsent(self, limit: int, *, exclude: Iterable[int] = ()) -> list[Stored]:
         """Give the next events to publish: the most urgent first, and those that are sent once more after all others.
@@ -215,11 +263,11 @@ class Outbox:
         """
         skipped = set(exclude)
         rows = self._rows(
-            "SELECT id, topic, payload, retain, committed_ms, replayed FROM event WHERE acked_ms IS NULL"
-            " ORDER BY replayed, priority, id LIMIT ?",
+            "SELECT id, topic, payload, retain, committed_ms, replayed, priority FROM event"
+            " WHERE acked_ms IS NULL AND held = 0 ORDER BY replayed, priority, id LIMIT ?",
             (limit + len(skipped),),
         )
-        found = [Stored(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5])) for row in rows]
+        found = [Stored(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]), row[6]) for row in rows]
         return [event for event in found if event.id not in skipped][:limit]
 
     def mark_acknowledged(self, ids: Iterable[int]) -> None:
@@ -278,33 +326,59 @@ class Outbox:
         HostEnvironmentError
             If the disk refuses; nothing is deleted then.
         """
-        limit_ms = round((self._clock() - self._retention_s) * 1000)
+        now_s = self._clock()
+        done_ms = round((now_s - self._retention_s) * 1000)
+        aged_ms = round((now_s - self._evidence_max_age_s) * 1000)
         with self._transaction("delete old events"):
-            past = self._database.execute(
-                "SELECT id, length(payload) FROM event WHERE acked_ms IS NOT NULL AND acked_ms < ?", (limit_ms,)
-            )
-            doomed = dict(past.fetchall())
-            excess = self._bytes - sum(doomed.values()) - self._max_bytes
+            past = self._find("acked_ms IS NOT NULL AND acked_ms < ?", done_ms)
+            aged = self._find("priority = 2 AND committed_ms BETWEEN ? AND ?", _CLOCK_SET_MS, aged_ms)
+            doomed = list({event.id: event for event in (*past, *aged)}.values())
+            excess = self._bytes - sum(event.size for event in doomed if not event.is_evidence) - self._max_bytes
             if excess > 0:
-                doomed |= self._oldest_acknowledged(excess + self._max_bytes // _ROOM_SHARE, besides=doomed)
-            self._database.executemany("DELETE FROM event WHERE id = ?", [(number,) for number in doomed])
-        self._bytes -= sum(doomed.values())
+                besides = {event.id for event in doomed}
+                doomed += self._oldest_acknowledged(excess + self._max_bytes // _ROOM_SHARE, besides)
+            self._delete(doomed)
+        self._forget(doomed, dropped="age")
         self._may_purge = self._bytes <= self._max_bytes
         return len(doomed)
 
-    def _oldest_acknowledged(self, n_bytes: int, *, besides: Mapping[int, int]) -> dict[int, int]:
-        """Find the oldest acknowledged events that make up so many bytes; gives their sizes by id."""
-        found: dict[int, int] = {}
+    def _find(self, condition: str, *values: int) -> list[_Doomed]:
+        return [_Doomed(*row) for row in self._database.execute(f"{_SIZES} WHERE {condition}", values)]
+
+    def _oldest_acknowledged(self, n_bytes: int, besides: set[int]) -> list[_Doomed]:
+        """Find the oldest acknowledged events, without evidence, that make up so many bytes."""
         # By the table itself, so that the oldest come first without a sort of all of them.
-        query = "SELECT id, length(payload) FROM event NOT INDEXED WHERE acked_ms IS NOT NULL ORDER BY id"
+        query = f"{_SIZES} NOT INDEXED WHERE acked_ms IS NOT NULL AND priority <> 2 ORDER BY id"
         with closing(self._database.execute(query)) as rows:
-            for number, size in rows:
-                if n_bytes <= 0:
-                    break
-                if number not in besides:
-                    found[number] = size
-                    n_bytes -= size
-        return found
+            return _up_to(n_bytes, (event for row in rows if (event := _Doomed(*row)).id not in besides))
+
+    def _evidence_over(self, added: Iterable[Outgoing]) -> list[_Doomed]:
+        """Find the evidence that must go for what was just added: the oldest that the broker has, then the oldest."""
+        n_bytes = sum(len(event.payload) for event in added if event.priority == Priority.EVIDENCE)
+        excess = self._evidence_bytes + n_bytes - self._evidence_max_bytes
+        if not n_bytes or excess <= 0:
+            return []
+        query = f"{_SIZES} WHERE priority = 2 ORDER BY acked_ms IS NULL, id"
+        with closing(self._database.execute(query)) as rows:
+            return _up_to(excess + self._evidence_max_bytes // _ROOM_SHARE, (_Doomed(*row) for row in rows))
+
+    def _delete(self, doomed: Sequence[_Doomed]) -> None:
+        """Delete events, and note for the audit how many of each sequence."""
+        self._database.executemany("DELETE FROM event WHERE id = ?", [(event.id,) for event in doomed])
+        counts = Counter((event.boot_id, event.series) for event in doomed if event.series)
+        self._database.executemany(
+            "UPDATE sequence SET deleted = deleted + ? WHERE boot_id = ? AND series = ?",
+            [(count, *key) for key, count in counts.items()],
+        )
+
+    def _forget(self, doomed: Iterable[_Doomed], *, dropped: str) -> None:
+        """Count what was deleted out of what is there."""
+        for event in doomed:
+            self._grow(Priority.EVIDENCE if event.is_evidence else Priority.ALERT, -event.size)
+            self._held -= event.held
+            if not event.acknowledged:
+                self._unsent -= 1
+                self.evidence_dropped[dropped] += 1
 
     @property
     def full(self) -> bool:
@@ -316,8 +390,58 @@ class Outbox:
 
     @property
     def depth(self) -> int:
-        """Number of events that the broker has not acknowledged."""
+        """Number of events that the broker has not acknowledged, with those that are held."""
         return self._unsent
+
+    @property
+    def ready(self) -> int:
+        """Number of events that may be sent."""
+        return self._unsent - self._held
+
+    def held_runs(self) -> tuple[str, ...]:
+        """Give the boot ids whose events are held."""
+        return tuple(row[0] for row in self._rows("SELECT DISTINCT boot_id FROM event WHERE held = 1"))
+
+    def restamp(self, offset_ms: int, *, boot_id: str) -> int:
+        """Correct the times of a run's held events and let them go.
+
+        To every whole number in the payload whose name ends in ``_ms`` and that lies before the year 2025 the offset
+        is added, except to ``latency_ms``, which is a duration. A payload that is no JSON object is left as it is.
+
+        Parameters
+        ----------
+        offset_ms : int
+            What the wall clock was set forward by, ms.
+        boot_id : str
+            The run.
+
+        Returns
+        -------
+        count : int
+            How many events may be sent now.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk refuses; all stay held then.
+        """
+        grown = Counter[int]()
+        with self._transaction("restamp held events"):
+            ids = self._database.execute("SELECT id FROM event WHERE held = 1 AND boot_id = ?", (boot_id,)).fetchall()
+            for (number,) in ids:
+                payload, committed_ms, priority = self._database.execute(
+                    "SELECT payload, committed_ms, priority FROM event WHERE id = ?", (number,)
+                ).fetchone()
+                restamped = _restamped(payload, offset_ms)
+                grown[priority] += len(restamped) - len(payload)
+                self._database.execute(
+                    "UPDATE event SET payload = ?, committed_ms = ?, held = 0 WHERE id = ?",
+                    (restamped, _moved(committed_ms, offset_ms), number),
+                )
+        for priority, n_bytes in grown.items():
+            self._grow(priority, n_bytes)
+        self._held -= len(ids)
+        return len(ids)
 
     def oldest_unsent_s(self) -> float:
         """Age of the oldest unsent event, s; 0 when there is none."""
@@ -337,6 +461,15 @@ class Outbox:
             (series, limit),
         )
         return [row[0] for row in rows]
+
+    def find_topic(self, topic: str) -> bytes | None:
+        """Give the payload that was last committed for a topic; None when none is kept. Quick for evidence only."""
+        for condition in ("topic = ? AND priority = 2", "topic = ?"):
+            query = f"SELECT payload FROM event WHERE {condition} ORDER BY id DESC LIMIT 1"  # noqa: S608 - ours
+            found = self._rows(query, (topic,))
+            if found:
+                return bytes(found[0][0])
+        return None
 
     def load_state(self, prefix: str) -> dict[str, bytes]:
         """Every stored state whose key begins with ``prefix``."""
@@ -367,27 +500,22 @@ class Outbox:
             raise HostEnvironmentError(f"{self._path}: the outbox cannot be read: {error}") from error
 
 
-def _open(path: Path) -> sqlite3.Connection:
-    """Open or create the database and bring it to the present schema."""
-    database = sqlite3.connect(path, timeout=5.0)
+def _restamped(payload: bytes, offset_ms: int) -> bytes:
+    """Correct the times of a payload that were taken before the clock was set."""
     try:
-        _prepare(database, path)
-    except (sqlite3.Error, HostEnvironmentError):
-        database.close()
-        raise
-    return database
+        fields = msgspec.json.decode(payload)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return payload
+    if not isinstance(fields, dict):
+        return payload
+    times = {
+        name: _moved(value, offset_ms)
+        for name, value in fields.items()
+        if name.endswith("_ms") and name != "latency_ms" and type(value) is int
+    }
+    return msgspec.json.encode(fields | times)
 
 
-def _prepare(database: sqlite3.Connection, path: Path) -> None:
-    """Leave a newer release's file untouched; else set the durability and create what is missing."""
-    version = database.execute("PRAGMA user_version").fetchone()[0]
-    if version > SCHEMA_VERSION:
-        raise HostEnvironmentError(
-            f"{path}: written by a newer release (outbox schema {version}, this one knows {SCHEMA_VERSION});"
-            " upgrade edge-runtime or move the file aside"
-        )
-    database.execute("PRAGMA journal_mode=WAL")
-    database.execute("PRAGMA synchronous=FULL")
-    database.execute("PRAGMA journal_size_limit=16777216")
-    database.executescript(_CREATE)
-    database.execute(f"PRAGMA user_version={SCHEMA_VERSION}")
+def _moved(time_ms: int, offset_ms: int) -> int:
+    """Correct one time where it lies before the clock was set."""
+    return time_ms + offset_ms if time_ms < _CLOCK_SET_MS else time_ms

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.outbox import Outbox, Stored
+from edge_runtime.daemon.outbox import Outbox, Priority, Stored
 from edge_runtime.errors import HostEnvironmentError
 
 #: Hands a message to the broker: topic, payload, retain. Gives a ticket, or None when it cannot take it now.
@@ -99,6 +99,11 @@ class Sender:
         """Events that the broker refuses and that are tried again."""
         return len(self._refused)
 
+    @property
+    def n_waiting(self) -> int:
+        """Events that could go and were not handed over yet: the link, the rate or the broker holds them up."""
+        return self._outbox.ready - len(self._tickets) - len(self._acknowledged) - len(self._refused)
+
     def _refuse(self, stored: int) -> None:
         tries = self._refused[stored].tries + 1 if stored in self._refused else 1
         wait = min(_LONGEST_PAUSE_S, _PAUSE_S * 2 ** min(tries, 10))
@@ -131,7 +136,7 @@ class Sender:
     def _hand_over(self, now: float) -> int:
         """Publish what may go."""
         room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
-        if room <= 0 or self._outbox.depth <= len(self._tickets) + len(self._acknowledged):
+        if room <= 0 or self._outbox.ready <= len(self._tickets) + len(self._acknowledged):
             return 0
         count = 0
         waiting = [stored for stored, refusal in self._refused.items() if refusal.retry_at > now]
@@ -151,8 +156,7 @@ class Sender:
     def due_in(self, now: float) -> float | None:
         """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
         due = max(0.0, self._mark_at - now, self._pause_until - now) if self._acknowledged else None
-        waiting = self._outbox.depth - len(self._tickets) - len(self._acknowledged) - len(self._refused)
-        if waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
+        if self.n_waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
             refill = max(0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now)
             due = refill if due is None else min(due, refill)
         return due
@@ -180,7 +184,7 @@ class Sender:
 
     def _stamped(self, event: Stored) -> bytes:
         """Say in the payload when it was handed over, and whether it waited for the broker or is sent again."""
-        if not event.payload:
+        if not event.payload or event.priority == Priority.EVIDENCE:
             return event.payload
         fields: dict[str, Any] = msgspec.json.decode(event.payload)
         fields["publish_ms"] = round(self._clock.wall() * 1000)

@@ -97,6 +97,8 @@ class Supervisor:
             clock=self._clock.wall,
             max_bytes=config.outbox.max_bytes,
             retention_s=config.outbox.retention_s,
+            evidence_max_bytes=config.outbox.evidence_max_bytes,
+            evidence_max_age_s=config.outbox.evidence_max_age_s,
         )
         self._topics = Topics(config.gateway.root, config.gateway.id)
         self._session = self._make_session()

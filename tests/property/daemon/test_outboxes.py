@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from edge_runtime.daemon.outbox import Outbox, Priority
+from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
 from tests.unit.daemon.outboxes import Hands, event
 
-BOUND, RETENTION_S = 2000, 100.0
+BOUND, EVIDENCE_BOUND, RETENTION_S = 2000, 900, 100.0
 
 
 @dataclass
@@ -40,11 +40,20 @@ class Histories(RuleBasedStateMachine):
         self.kept: list[Kept] = []
         self.state: dict[str, bytes] = {}
         self.n_events = 0
+        self.n_dropped = 0
+        self.n_of_series: dict[str, int] = {}
         self.outbox = self.open()
 
     def open(self) -> Outbox:
         path = Path(self.folder.name) / "outbox.db"
-        return Outbox(path, boot_id="boot-1", clock=self.clock, max_bytes=BOUND, retention_s=RETENTION_S)
+        return Outbox(
+            path,
+            boot_id="boot-1",
+            clock=self.clock,
+            max_bytes=BOUND,
+            retention_s=RETENTION_S,
+            evidence_max_bytes=EVIDENCE_BOUND,
+        )
 
     def teardown(self) -> None:
         self.outbox.close()
@@ -55,9 +64,8 @@ class Histories(RuleBasedStateMachine):
         unsent = [each for each in self.kept if each.acked_at is None]
         return sorted(unsent, key=lambda each: (each.replayed, each.priority, each.order))
 
-    @property
-    def n_bytes(self) -> int:
-        return sum(len(each.payload) for each in self.kept)
+    def n_bytes(self, *, evidence: bool = False) -> int:
+        return sum(len(each.payload) for each in self.kept if (each.priority == Priority.EVIDENCE) is evidence)
 
     @rule(priorities=st.lists(st.sampled_from(Priority), max_size=4), size=st.integers(5, 400))
     def commit(self, priorities: list[Priority], size: int) -> None:
@@ -66,10 +74,28 @@ class Histories(RuleBasedStateMachine):
             self.n_events += 1
             series = priority.name.lower()
             payload = b"%04d" % self.n_events + bytes(size)
-            events.append(event(self.n_events, series=series, priority=priority, payload=payload))
-            self.kept.append(Kept(self.n_events, series, self.n_events, int(priority), payload))
+            seq = self.n_of_series[series] = self.n_of_series.get(series, 0) + 1
+            events.append(event(seq, series=series, priority=priority, payload=payload))
+            self.kept.append(Kept(self.n_events, series, seq, int(priority), payload))
+        self.drop_evidence(events)
         self.outbox.commit(events, {})
-        self.outbox.commit(events, {})  # a batch whose success was not seen is tried again
+        self.outbox.commit(
+            [each for each in events if self.has(each)], {}
+        )  # a batch whose success was not seen is tried again
+
+    def drop_evidence(self, events: list[Outgoing]) -> None:
+        """Do what the outbox does when evidence is added beyond its bound."""
+        added = any(event.priority == Priority.EVIDENCE for event in events)
+        if not added or self.n_bytes(evidence=True) <= EVIDENCE_BOUND:
+            return
+        oldest = sorted(self.kept, key=lambda each: (each.acked_at is None, each.order))
+        for each in [each for each in oldest if each.priority == Priority.EVIDENCE]:
+            if self.n_bytes(evidence=True) > EVIDENCE_BOUND - EVIDENCE_BOUND // 64:
+                self.n_dropped += each.acked_at is None
+                self.kept.remove(each)
+
+    def has(self, event: Outgoing) -> bool:
+        return any(each.payload == event.payload for each in self.kept)
 
     @rule(key=st.sampled_from(["a", "b"]), value=st.none() | st.binary(max_size=4))
     def remember(self, key: str, value: bytes | None) -> None:
@@ -87,7 +113,7 @@ class Histories(RuleBasedStateMachine):
 
     @rule(series=st.sampled_from(["alert", "verdict"]), back=st.integers(0, 10))
     def resend(self, series: str, back: int) -> None:
-        from_seq = max(0, self.n_events - back)
+        from_seq = max(0, self.n_of_series.get(series, 0) - back)
         chosen = [e for e in self.kept if e.series == series and e.seq >= from_seq and e.acked_at is not None]
         assert self.outbox.resend("boot-1", series, from_seq) == len(chosen)
         for each in chosen:
@@ -102,9 +128,10 @@ class Histories(RuleBasedStateMachine):
         limit = self.clock.now_s - RETENTION_S
         before = len(self.kept)
         self.kept = [each for each in self.kept if each.acked_at is None or each.acked_at >= limit]
-        wanted = BOUND - BOUND // 64 if self.n_bytes > BOUND else BOUND
-        for each in [each for each in self.kept if each.acked_at is not None]:
-            if self.n_bytes > wanted:
+        wanted = BOUND - BOUND // 64 if self.n_bytes() > BOUND else BOUND
+        sent = [each for each in self.kept if each.acked_at is not None and each.priority != Priority.EVIDENCE]
+        for each in sent:
+            if self.n_bytes() > wanted:
                 self.kept.remove(each)
         assert self.outbox.purge() == before - len(self.kept)
 
@@ -112,6 +139,7 @@ class Histories(RuleBasedStateMachine):
     def restart(self) -> None:
         self.outbox.close()
         self.outbox = self.open()
+        self.n_dropped = 0
 
     @invariant()
     def what_waits_is_equal(self) -> None:
@@ -125,7 +153,18 @@ class Histories(RuleBasedStateMachine):
 
     @invariant()
     def bytes_are_equal(self) -> None:
-        assert self.outbox._bytes == self.n_bytes
+        assert self.outbox._bytes == self.n_bytes()
+        assert self.outbox._evidence_bytes == self.n_bytes(evidence=True)
+
+    @invariant()
+    def drops_are_counted(self) -> None:
+        assert self.outbox.evidence_dropped == {"bytes": self.n_dropped, "age": 0}
+
+    @invariant()
+    def sequences_are_accounted_for(self) -> None:
+        for series, last, deleted in self.outbox._database.execute("SELECT series, last, deleted FROM sequence"):
+            assert last == self.n_of_series[series]
+            assert last - deleted == sum(each.series == series for each in self.kept)
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.NonInteractiveExampleWarning")

@@ -5,11 +5,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from edge_runtime.daemon.outbox import SCHEMA_VERSION, Outbox, Priority
+from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
+from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION
 from edge_runtime.errors import HostEnvironmentError
 from tests.unit.daemon.outboxes import Hands, event, open_outbox
 
@@ -282,7 +285,7 @@ def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(tmp_path: Path) 
     newer.commit()
     newer.close()
     before = path.read_bytes()
-    with pytest.raises(HostEnvironmentError, match=r"newer release.*upgrade edge-runtime or move the file aside"):
+    with pytest.raises(HostEnvironmentError, match=r"newer release.*upgrade edge-runtime.*or move the file aside"):
         open_outbox(tmp_path)
     assert path.read_bytes() == before
 
@@ -312,3 +315,137 @@ def test_closing_folds_the_log_into_one_file(outbox: Outbox, tmp_path: Path) -> 
     outbox.commit([event(1)], {})
     outbox.close()
     assert [path.name for path in tmp_path.iterdir()] == ["outbox.db"]
+
+
+def test_a_held_event_is_on_disk_but_not_given_out(outbox: Outbox) -> None:
+    outbox.commit([replace(event(1), held=True), event(2, payload=b"now")], {})
+    assert [stored.payload for stored in outbox.unsent(9)] == [b"now"]
+    assert (outbox.depth, outbox.ready) == (2, 1)
+
+
+def test_held_events_are_held_after_a_restart(outbox: Outbox, reopened: Reopen) -> None:
+    outbox.commit([replace(event(1), held=True)], {})
+    outbox.close()
+    later = reopened("boot-2")
+    assert (later.depth, later.ready, later.held_runs()) == (1, 0, ("boot-1",))
+
+
+EARLY = {"timestamp_ms": 5_000, "publish_ms": None, "latency_ms": 3, "source_ms": 4.5, "deadline_ms": 7_000, "seq": 5}
+
+
+def test_a_restamped_event_goes_with_its_times_corrected(outbox: Outbox) -> None:
+    fields = EARLY | {"set_ms": 1_800_000_000_000, "flag_ms": True}
+    outbox.commit([replace(event(1, payload=msgspec.json.encode(fields)), held=True)], {})
+    assert outbox.restamp(1000, boot_id="boot-1") == 1
+    (stored,) = outbox.unsent(9)
+    assert msgspec.json.decode(stored.payload) == fields | {"timestamp_ms": 6_000, "deadline_ms": 8_000}
+    assert outbox.ready == 1
+
+
+def test_a_restamped_event_has_the_corrected_time_of_its_commit(outbox: Outbox, clock: Hands) -> None:
+    clock.now_s = 10.0
+    outbox.commit([replace(event(1), held=True)], {})
+    outbox.restamp(1_800_000_000_000, boot_id="boot-1")
+    assert outbox.unsent(1)[0].committed_ms == 1_800_000_010_000
+
+
+def test_held_events_of_another_run_stay_held(outbox: Outbox) -> None:
+    outbox.commit([replace(event(1), held=True)], {})
+    assert outbox.restamp(1000, boot_id="boot-0") == 0
+    assert outbox.ready == 0
+
+
+@pytest.mark.parametrize("payload", [b"", b"\xff\xd8\xff picture", b"[1]"])
+def test_a_payload_without_times_is_let_go_as_it_is(outbox: Outbox, payload: bytes) -> None:
+    outbox.commit([replace(event(1, payload=payload), held=True)], {})
+    outbox.restamp(1000, boot_id="boot-1")
+    assert [stored.payload for stored in outbox.unsent(9)] == [payload]
+
+
+def test_the_bytes_that_restamping_adds_are_counted(outbox: Outbox, reopened: Reopen) -> None:
+    outbox.commit([replace(event(1, payload=b'{"a_ms":1}'), held=True)], {})
+    outbox.restamp(1_000_000, boot_id="boot-1")
+    counted = outbox._bytes
+    outbox.close()
+    assert reopened("boot-2")._bytes == counted == len(b'{"a_ms":1000001}')
+
+
+def evidence(number: int, size: int = 400, topic: str = "edge/gw/evidence/a/window.cbor") -> Outgoing:
+    return Outgoing(f"evidence-{number}", "", 0, Priority.EVIDENCE, topic, bytes([number]) * size)
+
+
+def first_bytes(outbox: Outbox) -> list[int]:
+    return [stored.payload[0] for stored in outbox.unsent(99)]
+
+
+@pytest.fixture
+def archive(tmp_path: Path, clock: Hands) -> Iterator[Outbox]:
+    clock.now_s = 1_800_000_000.0
+    outbox = open_outbox(
+        tmp_path, clock=clock, max_bytes=1000, retention_s=1e6, evidence_max_bytes=1000, evidence_max_age_s=60.0
+    )
+    yield outbox
+    outbox.close()
+
+
+def test_beyond_the_bytes_of_evidence_the_oldest_goes_and_is_counted(archive: Outbox) -> None:
+    archive.commit([event(1, payload=b"\xff")], {})
+    for number in (1, 2, 3):
+        archive.commit([evidence(number)], {})
+    assert first_bytes(archive) == [255, 2, 3]
+    assert archive.evidence_dropped == {"bytes": 1, "age": 0}
+    assert archive.depth == 3
+
+
+def test_evidence_that_the_broker_has_goes_before_evidence_that_it_lacks(archive: Outbox) -> None:
+    archive.commit([evidence(1), evidence(2)], {})
+    archive.mark_acknowledged([archive.unsent(2)[1].id])
+    archive.commit([evidence(3)], {})
+    assert first_bytes(archive) == [1, 3]
+    assert archive.evidence_dropped == {"bytes": 0, "age": 0}
+
+
+def test_evidence_larger_than_its_bound_is_dropped_at_once(archive: Outbox) -> None:
+    archive.commit([evidence(1, size=1001), event(1)], {})
+    assert archive.depth == 1
+    assert archive.evidence_dropped["bytes"] == 1
+
+
+def test_evidence_never_makes_the_outbox_full(archive: Outbox) -> None:
+    archive.commit([evidence(1, size=900), event(1, payload=bytes(900))], {})
+    assert not archive.full
+
+
+def test_old_evidence_goes_sent_or_not_and_the_unsent_is_counted(archive: Outbox, clock: Hands) -> None:
+    archive.commit([evidence(1), evidence(2), event(1)], {})
+    archive.mark_acknowledged([archive.unsent(3)[1].id])
+    clock.now_s += 61.0
+    assert archive.purge() == 2
+    assert archive.evidence_dropped == {"bytes": 0, "age": 1}
+    assert archive.depth == 1
+
+
+def test_evidence_of_a_clock_that_was_never_set_has_no_age(archive: Outbox, clock: Hands) -> None:
+    clock.now_s = 100.0
+    archive.commit([evidence(1)], {})
+    clock.now_s = 1_800_000_000.0
+    assert archive.purge() == 0
+
+
+def test_the_bounds_of_evidence_hold_after_a_restart(archive: Outbox, tmp_path: Path) -> None:
+    archive.commit([evidence(1, size=900)], {})
+    archive.close()
+    with closing(open_outbox(tmp_path, evidence_max_bytes=1000)) as later:
+        later.commit([evidence(2, size=200)], {})
+        assert first_bytes(later) == [2]
+
+
+def test_the_last_payload_of_a_topic_is_found_sent_or_not(archive: Outbox) -> None:
+    archive.commit([evidence(1, 3, "a"), evidence(2, 3, "b"), evidence(3, 3, "b"), event(1, payload=b"alert")], {})
+    acknowledge_all(archive)
+    assert [archive.find_topic(topic) for topic in ("a", "b", "edge/gw/alert", "c")] == [
+        b"\x01\x01\x01",
+        b"\x03\x03\x03",
+        b"alert",
+        None,
+    ]

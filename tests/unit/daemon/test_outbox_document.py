@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from edge_runtime.daemon.outbox import SCHEMA_VERSION, Priority
+from edge_runtime.daemon.outbox import Priority
+from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION
 from tests.unit.daemon.outboxes import open_outbox
 
 

@@ -1,0 +1,156 @@
+"""The tables of the outbox, how a file of an earlier release becomes one of this, and which releases may open a file.
+
+``PRAGMA user_version`` is the lowest schema number that a release must know to open a file; ``meta.schema`` is the
+file's own. A schema that only adds leaves ``user_version`` as it is, and releases from there on open each other's
+files. The format is specified in ``docs/formats/outbox.md``.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
+from pathlib import Path
+
+from edge_runtime.errors import HostEnvironmentError
+
+#: What this release writes.
+SCHEMA_VERSION = 2
+#: The lowest number that a release must know to open what this one writes: 1 cannot send evidence.
+MIN_READER = 2
+
+_TABLES = (
+    """CREATE TABLE IF NOT EXISTS event (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  event_id TEXT NOT NULL UNIQUE,
+  boot_id TEXT NOT NULL,
+  series TEXT NOT NULL,
+  seq INTEGER NOT NULL,
+  priority INTEGER NOT NULL,
+  topic TEXT NOT NULL,
+  payload BLOB NOT NULL,
+  retain INTEGER NOT NULL,
+  committed_ms INTEGER NOT NULL,
+  replayed INTEGER NOT NULL DEFAULT 0,
+  acked_ms INTEGER, held INTEGER NOT NULL DEFAULT 0
+)""",
+    "CREATE TABLE IF NOT EXISTS state (key TEXT PRIMARY KEY, value BLOB NOT NULL)",
+)
+
+_ADDED = (
+    """CREATE TABLE IF NOT EXISTS sequence (
+  boot_id TEXT NOT NULL,
+  series TEXT NOT NULL,
+  last INTEGER NOT NULL,
+  deleted INTEGER NOT NULL DEFAULT 0,
+  PRIMARY KEY (boot_id, series)
+) WITHOUT ROWID""",
+    "CREATE TABLE IF NOT EXISTS meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL)",
+)
+
+_INDICES = (
+    "CREATE INDEX IF NOT EXISTS event_waiting ON event (replayed, priority, id) WHERE acked_ms IS NULL",
+    "CREATE INDEX IF NOT EXISTS event_sequence ON event (boot_id, series, seq)",
+    "CREATE INDEX IF NOT EXISTS event_series ON event (series, id)",
+    "CREATE INDEX IF NOT EXISTS event_done ON event (acked_ms) WHERE acked_ms IS NOT NULL",
+    "CREATE INDEX IF NOT EXISTS event_evidence ON event (topic, id) WHERE priority = 2",
+    "CREATE INDEX IF NOT EXISTS event_held ON event (boot_id) WHERE held = 1",
+)
+
+#: Numbers that an earlier release deleted after the broker had them are taken as deleted on purpose.
+COUNT_SEQUENCES = (
+    "INSERT OR REPLACE INTO sequence (boot_id, series, last, deleted)"
+    " SELECT boot_id, series, max(seq), max(seq) - count(DISTINCT seq) FROM event WHERE series <> ''"
+    " GROUP BY boot_id, series"
+)
+
+
+def open_database(path: Path) -> sqlite3.Connection:
+    """Open or create the database, bring it to the present schema, and set its durability.
+
+    A new file is made beside and renamed, so that an empty one under this name is always a damaged one.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If it was written by a release that this one cannot follow; the file is left untouched then.
+    sqlite3.Error
+        If it cannot be opened.
+    """
+    if not path.exists():
+        _create(path)
+    database = sqlite3.connect(path, timeout=5.0)
+    try:
+        _require_readable(database, path)
+        database.execute("PRAGMA journal_mode=WAL")
+        database.execute("PRAGMA synchronous=FULL")
+        database.execute("PRAGMA journal_size_limit=16777216")
+        if _schema(database) < SCHEMA_VERSION:
+            _migrate(database)
+    except (sqlite3.Error, HostEnvironmentError):
+        database.close()
+        raise
+    return database
+
+
+def _create(path: Path) -> None:
+    """Make an empty outbox under its name at once, whatever dies in between."""
+    new = path.with_name(f"{path.name}.new")
+    for leftover in (new, new.with_name(f"{new.name}-journal")):
+        with suppress(FileNotFoundError):
+            leftover.unlink()
+    with closing(sqlite3.connect(new)) as database:
+        _migrate(database)
+    new.rename(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _require_readable(database: sqlite3.Connection, path: Path) -> None:
+    needed = _number(database, "PRAGMA user_version")
+    if needed > SCHEMA_VERSION:
+        raise HostEnvironmentError(
+            f"{path}: written by a newer release (outbox schema {needed}, this one knows {SCHEMA_VERSION});"
+            f' upgrade edge-runtime, or run "edge-runtime state downgrade CONFIG --schema {SCHEMA_VERSION}" with the'
+            " newer release first, or move the file aside"
+        )
+
+
+def _schema(database: sqlite3.Connection) -> int:
+    """Give the file's schema: 0 where its creation was interrupted."""
+    if database.execute("SELECT 1 FROM sqlite_master WHERE name = 'meta'").fetchone():
+        row = database.execute("SELECT value FROM meta WHERE name = 'schema'").fetchone()
+        return 0 if row is None else int(row[0])
+    return min(1, _number(database, "PRAGMA user_version"))
+
+
+@contextmanager
+def _at_once(database: sqlite3.Connection) -> Iterator[None]:
+    """Change tables in one transaction: a process that is killed leaves the old schema or the new one."""
+    database.execute("BEGIN IMMEDIATE")
+    with database:
+        yield
+
+
+def _migrate(database: sqlite3.Connection) -> None:
+    """Bring an empty file, one whose creation was interrupted, or one of schema 1 to the present schema."""
+    with _at_once(database):
+        for statement in _TABLES:
+            database.execute(statement)
+        if "held" not in {row[1] for row in database.execute("PRAGMA table_info(event)")}:
+            database.execute("ALTER TABLE event ADD COLUMN held INTEGER NOT NULL DEFAULT 0")
+        for statement in (*_ADDED, *_INDICES, COUNT_SEQUENCES):
+            database.execute(statement)
+        database.execute(
+            "INSERT OR REPLACE INTO meta (name, value) VALUES ('schema', ?)",
+            (SCHEMA_VERSION,),
+        )
+        database.execute(f"PRAGMA user_version={MIN_READER}")
+
+
+def _number(database: sqlite3.Connection, query: str) -> int:
+    return int(database.execute(query).fetchone()[0])
