@@ -6,6 +6,7 @@ An input is acknowledged to the broker only when the events and the state that i
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable
 from typing import Generic, TypeVar
 
@@ -17,6 +18,8 @@ _log = logging.getLogger(__name__)
 Token = TypeVar("Token")
 
 _RETRY_S = 1.0
+_SLOW_S = 0.25
+_REMEMBER_SLOW_S = 5.0
 
 
 class Journal(Generic[Token]):
@@ -32,11 +35,21 @@ class Journal(Generic[Token]):
         State without events is committed this long after the first of it.
     max_tokens : int
         Or as soon as so many inputs wait for their acknowledgement.
+    clock : callable
+        Monotonic, s; times the commits.
     """
 
     def __init__(
-        self, outbox: Outbox, acknowledge: Callable[[Token], None], *, checkpoint_s: float, max_tokens: int
+        self,
+        outbox: Outbox,
+        acknowledge: Callable[[Token], None],
+        *,
+        checkpoint_s: float,
+        max_tokens: int,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
+        self._clock = clock
+        self._slow_at = float("-inf")
         self._outbox = outbox
         self._acknowledge = acknowledge
         self._checkpoint_s = checkpoint_s
@@ -80,6 +93,10 @@ class Journal(Generic[Token]):
         wait = 0.0 if self._events or len(self._tokens) >= self._max_tokens else self._checkpoint_s
         return max(0.0, (self._since if self._since is not None else now) + wait - now, self._retry_at - now)
 
+    def is_slow(self, now: float) -> bool:
+        """Whether a commit within the last five seconds took more than a quarter of a second."""
+        return now - self._slow_at < _REMEMBER_SLOW_S
+
     def flush(self, now: float, *, force: bool = False) -> bool:
         """Commit if it is due.
 
@@ -98,6 +115,7 @@ class Journal(Generic[Token]):
         due = self.due_in(now)
         if due is None or (due > 0 and not force):
             return False
+        began = self._clock()
         try:
             self._outbox.commit(self._events, self._state)
         except HostEnvironmentError as error:
@@ -106,6 +124,8 @@ class Journal(Generic[Token]):
             self.fault = str(error)
             self._retry_at = now + _RETRY_S
             return False
+        if (ended := self._clock()) - began > _SLOW_S:
+            self._slow_at = ended
         self.fault = ""
         tokens, self._tokens = self._tokens, []
         self._events, self._state, self._since = [], {}, None

@@ -19,6 +19,7 @@ from edge_runtime.daemon.telling import Gateway, ModelFacts
 from edge_runtime.messages import SCHEMA_IDS, Birth, Health, MetricValue, ModelInstalled, PipeStatus
 
 _DISK_LOW_MB = 100.0
+_LATE_S = 5.0
 _LIBRARIES = ("ai-edge-litert", "onnxruntime", "tflite-runtime", "numpy", "opencv-python-headless", "paho-mqtt")
 _REMEMBER_S = 3600.0
 
@@ -76,6 +77,8 @@ class Vitals:
         Why the disk refuses; empty when it does not.
     outbox_full : bool
         Whether unsent events fill it.
+    disk_slow : bool
+        Whether a commit took long a moment ago.
     outbox_depth : int
         Events that the broker lacks.
     oldest_unsent_s : float
@@ -103,6 +106,7 @@ class Vitals:
     last_alert_seq: int
     last_verdict_seq: int
     n_refused: int = 0
+    disk_slow: bool = False
     troubles: tuple[str, ...] = ()
 
 
@@ -155,6 +159,8 @@ class HealthReporter:
                 ("worker_restarting", not vitals.worker_ready),
                 ("outbox_stuck", bool(vitals.fault)),
                 ("outbox_full", vitals.outbox_full),
+                ("events_late", vitals.connected and vitals.oldest_unsent_s > _LATE_S),
+                ("disk_slow", vitals.disk_slow),
                 ("disk_low", disk_free_mb < _DISK_LOW_MB),
                 ("events_refused", vitals.n_refused > 0),
             )

@@ -9,7 +9,7 @@ from edge_runtime.daemon.http import Answer
 from edge_runtime.daemon.metrics import Metrics
 
 
-def pages(metrics: Metrics, ready: Callable[[], bool]) -> dict[str, Callable[[], Answer]]:
+def pages(metrics: Metrics, ready: Callable[[], bool], health: Callable[[], bytes]) -> dict[str, Callable[[], Answer]]:
     """Give the paths and what they answer.
 
     Parameters
@@ -18,6 +18,8 @@ def pages(metrics: Metrics, ready: Callable[[], bool]) -> dict[str, Callable[[],
         For ``/metrics``.
     ready : callable
         For ``/ready``: whether the broker is there and the worker takes inputs.
+    health : callable
+        For ``/health``: the last health report as JSON, also while no broker can be told; empty before the first.
     """
 
     def show_metrics() -> Answer:
@@ -28,4 +30,8 @@ def pages(metrics: Metrics, ready: Callable[[], bool]) -> dict[str, Callable[[],
             return HTTPStatus.OK, "text/plain", b"ready\n"
         return HTTPStatus.SERVICE_UNAVAILABLE, "text/plain", b"not ready\n"
 
-    return {"/metrics": show_metrics, "/ready": show_ready}
+    def show_health() -> Answer:
+        report = health()
+        return (HTTPStatus.OK if report else HTTPStatus.SERVICE_UNAVAILABLE), "application/json", report
+
+    return {"/metrics": show_metrics, "/ready": show_ready, "/health": show_health}

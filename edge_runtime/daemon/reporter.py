@@ -20,10 +20,12 @@ from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
 from edge_runtime.errors import HostEnvironmentError
-from edge_runtime.messages import ONLINE
+from edge_runtime.messages import ONLINE, encode
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 
 _HEALTH_EVERY_S = 10.0
+#: While something is wrong, so that its end is told soon.
+_ILL_EVERY_S = 2.0
 _PURGE_EVERY_S = 60.0
 
 
@@ -45,7 +47,7 @@ class Parts:
 
 
 class Reporter:
-    """Publishes state when it changes, and health every ten seconds.
+    """Publishes state when it changes, and health every ten seconds, or every two while something is wrong.
 
     Parameters
     ----------
@@ -61,6 +63,11 @@ class Reporter:
         Puts the report together.
     clock : Clock
         Both clocks.
+
+    Attributes
+    ----------
+    latest : bytes
+        The last health report, JSON; empty before the first.
     """
 
     def __init__(
@@ -81,6 +88,7 @@ class Reporter:
         self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
         self._sampled: dict[str, int] = {}
         self._told: tuple[object, ...] = ()
+        self.latest = b""
         self._next_health = clock.monotonic() + _HEALTH_EVERY_S
         self._next_purge = clock.monotonic() + _PURGE_EVERY_S
 
@@ -135,12 +143,21 @@ class Reporter:
             parts.desk.changed = False
             parts.front.say_summary(parts.desk.summary())
         fault = bool(parts.journal.fault or parts.sender.fault)
-        condition = (connected, parts.dispatcher.keeper.ready, fault, parts.status.failed(), parts.troubles())
+        condition = (
+            connected,
+            parts.dispatcher.keeper.ready,
+            fault,
+            parts.outbox.full,
+            parts.sender.n_refused > 0,
+            parts.journal.is_slow(now),
+            parts.status.failed(),
+            parts.troubles(),
+        )
         if now < self._next_health and condition == self._told:
             return
         self._told = condition
-        self._next_health = now + _HEALTH_EVERY_S
-        self._say_health(self._vitals(connected=connected))
+        well = self._say_health(self._vitals(connected=connected))
+        self._next_health = now + (_HEALTH_EVERY_S if well else _ILL_EVERY_S)
         if now >= self._next_purge:
             self._next_purge = now + _PURGE_EVERY_S
             self._purge()
@@ -157,6 +174,7 @@ class Reporter:
             worker_ready=parts.dispatcher.keeper.ready,
             fault=fault,
             outbox_full=parts.outbox.full,
+            disk_slow=parts.journal.is_slow(self._clock.monotonic()),
             outbox_depth=parts.outbox.depth,
             oldest_unsent_s=oldest,
             failed=parts.status.failed(),
@@ -167,10 +185,11 @@ class Reporter:
             troubles=parts.troubles(),
         )
 
-    def _say_health(self, vitals: lifecycle.Vitals) -> None:
-        """Publish health and figures, and set the gauges to the same."""
+    def _say_health(self, vitals: lifecycle.Vitals) -> bool:
+        """Publish health and figures, and set the gauges to the same; gives whether all is well."""
         parts, metrics = self._parts, self._parts.metrics
         health = self._health.report(vitals)
+        self.latest = encode(health)
         metrics.memory.set(health.rss_mb * 1e6)
         metrics.connected.set(vitals.connected)
         metrics.outbox_depth.set(vitals.outbox_depth)
@@ -183,6 +202,7 @@ class Reporter:
             "worker_replacements": (float(parts.dispatcher.keeper.n_replaced), ""),
         }
         parts.front.say_health(health, lifecycle.figures(figures, self._clock.wall()))
+        return health.ok
 
     def _purge(self) -> None:
         """Forget what is past its retention; a disk that refuses is told in health by the next commit."""

@@ -350,7 +350,9 @@ class Supervisor:
         settings = self._config.http
         if not settings.enabled:
             return None
-        return HttpServer(settings.listen, settings.port, pages(self._metrics, lambda: self._ready))
+        return HttpServer(
+            settings.listen, settings.port, pages(self._metrics, lambda: self._ready, lambda: self._reporter.latest)
+        )
 
     # Towards the broker -----------------------------------------------------------------------------------------
 

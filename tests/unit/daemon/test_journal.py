@@ -176,3 +176,17 @@ def test_deleted_state_is_deleted_with_the_batch(desk: Desk) -> None:
     desk.journal.set_state("k", None, now=1.0)
     desk.journal.flush(1.0, force=True)
     assert desk.outbox.load_state("") == {}
+
+
+@pytest.mark.parametrize(("seconds", "slow"), [(0.2, False), (0.3, True)])
+def test_disk_is_slow_when_a_commit_took_more_than_a_quarter_of_a_second(
+    tmp_path: Path, seconds: float, slow: bool
+) -> None:
+    ticks = iter([100.0, 100.0 + seconds])
+    outbox = MoodyOutbox(tmp_path / "outbox.db")
+    journal: Journal[str] = Journal(outbox, lambda _: None, checkpoint_s=0.0, max_tokens=1, clock=lambda: next(ticks))
+    journal.finish("a", now=100.0)
+    assert journal.flush(100.0)
+    assert journal.is_slow(101.0) is slow
+    assert not journal.is_slow(100.0 + seconds + 5.0)
+    outbox.close()

@@ -57,6 +57,8 @@ def test_a_well_gateway_is_ok_and_tells_its_last_numbers(tmp_path: Path) -> None
         ({"fault": "disk full"}, "outbox_stuck"),
         ({"outbox_full": True}, "outbox_full"),
         ({"n_refused": 2}, "events_refused"),
+        ({"oldest_unsent_s": 5.1}, "events_late"),
+        ({"disk_slow": True}, "disk_slow"),
         ({"failed": ("surface",)}, "pipeline_failed:surface"),
         ({"troubles": ("inputs_disconnected",)}, "inputs_disconnected"),
     ],
