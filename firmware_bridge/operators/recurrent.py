@@ -56,11 +56,11 @@ def initial_state(lowering: Lowering, operator: Operator, tensor: Tensor) -> byt
 def _matrix(
     lowering: Lowering, operator: Operator, of_gate: dict[str, int], shape: tuple[int, int], source: Tensor
 ) -> tuple[npt.NDArray[np.int8], npt.NDArray[np.int64], list[tuple[int, int]], bool]:
-    """Rows [units][gates][depth], folded biases [units][gates], one multiplier per gate, and whether sums are small."""
+    """Rows [gates][units][depth], folded biases [gates][units], one multiplier per gate, and whether sums are small."""
     units, depth = shape
     scale, zero_point = lowering.quantization(operator, source)
-    rows = np.zeros((units, len(_GATES), depth), np.int8)
-    biases = np.zeros((units, len(_GATES)), np.int64)
+    rows = np.zeros((len(_GATES), units, depth), np.int8)
+    biases = np.zeros((len(_GATES), units), np.int64)
     multipliers = []
     small = True
     for index, gate in enumerate(_GATES):
@@ -76,11 +76,24 @@ def _matrix(
         moved, largest = folded(weights, bias, zero_point)
         if int(largest.max()) >= MAX_SUM:
             lowering.refuse(operator, "gate sums can leave 32 bits", "use fewer units")
-        rows[:, index], biases[:, index] = weights, moved
+        rows[index], biases[index] = weights, moved
         weight_scale, _ = lowering.quantization(operator, tensor)
         multipliers.append(quantize_multiplier(product_scale(scale, weight_scale) / _GATE_SCALE))
         small = small and int(largest.max()) << max(multipliers[-1][1], 0) < MAX_FAST_SUM
     return rows, biases, multipliers, small
+
+
+def _in_blocks(values: npt.NDArray[np.generic]) -> npt.NDArray[np.generic]:
+    """Bring (gates, units, ...) into the order (blocks, gates, 4, ...), filled up with zeros."""
+    gates, units = values.shape[:2]
+    filled = pad_axis(values, 1, round_up_4(units))
+    return filled.reshape(gates, -1, 4, *values.shape[2:]).swapaxes(0, 1)
+
+
+def _centred_samples() -> npt.NDArray[np.int16]:
+    """Return the samples around zero, the last one twice: interpolation needs no special case at the end."""
+    samples = sigmoid_samples().astype(np.int32) - (1 << 15)
+    return np.append(samples, samples[-1]).astype(np.int16)
 
 
 def _cell_scale_power(lowering: Lowering, operator: Operator, cell: Tensor) -> int:
@@ -136,26 +149,25 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
     if update["output_shift"] >= 0:
         lowering.refuse(operator, "the hidden state's scale is below 2^-30", "quantize the model again")
     fast = small_input and small_recurrent
+
+    def blocks(values: npt.NDArray[np.generic], name: str, *axes: str) -> Table:
+        comment = ", ".join([f"{name}: block of units", "gate f i c o", "unit", *axes])
+        return Table(lowering.constant(_in_blocks(values), comment))
+
     params = Params(
         "edge_lstm",
         {
-            "input_weights": Table(
-                lowering.constant(pad_axis(input_rows, 2, input_stride), "input_weights: unit, gate f i c o, input")
-            ),
-            "recurrent_weights": Table(
-                lowering.constant(
-                    pad_axis(recurrent_rows, 2, recurrent_stride), "recurrent_weights: unit, gate f i c o, unit"
-                )
-            ),
-            "input_bias": Table(lowering.constant(input_bias.astype(np.int32), "input_bias: unit, gate")),
-            "recurrent_bias": Table(lowering.constant(recurrent_bias.astype(np.int32), "recurrent_bias: unit, gate")),
+            "input_weights": blocks(pad_axis(input_rows, 2, input_stride), "input_weights", "input"),
+            "recurrent_weights": blocks(pad_axis(recurrent_rows, 2, recurrent_stride), "recurrent_weights", "unit"),
+            "input_bias": blocks(input_bias.astype(np.int32), "input_bias"),
+            "recurrent_bias": blocks(recurrent_bias.astype(np.int32), "recurrent_bias"),
             "input_multiplier": [m for m, _ in input_scales],
             "input_shift": [s for _, s in input_scales],
             "recurrent_multiplier": [m for m, _ in recurrent_scales],
             "recurrent_shift": [s for _, s in recurrent_scales],
             "fast": int(fast),
             "sigmoid": Table(
-                lowering.shared_constant("sigmoid", sigmoid_samples(), "sigmoid samples: 65536 * sigmoid(index / 24)")
+                lowering.shared_constant("sigmoid", _centred_samples(), "sigmoid: 65536 * sigmoid(index / 24) - 32768")
             ),
             "batches": batches,
             "steps": steps,
@@ -189,20 +201,19 @@ def _state_update(lowering: Lowering, operator: Operator, hidden: Tensor, cell: 
     """Multipliers of the elementwise part."""
     cell_scale, _ = lowering.quantization(operator, cell)
     hidden_scale, hidden_zero = lowering.quantization(operator, hidden)
-    forget = quantize_multiplier(_UNIT_SCALE * cell_scale / cell_scale)
     candidate = quantize_multiplier(_UNIT_SCALE * _UNIT_SCALE / cell_scale)
     output = quantize_multiplier(_UNIT_SCALE * _UNIT_SCALE / hidden_scale)
     left = 12 + _cell_scale_power(lowering, operator, cell)
     clip = float(operator.options["cell_clip"])
+    limit = int(min(clip / cell_scale, INT16_MAX)) if clip > 0.0 else 0  # the reference takes 0 codes for no limit
     return {
-        "forget_multiplier": forget[0],
-        "forget_shift": forget[1],
         "candidate_multiplier": candidate[0],
         "candidate_shift": candidate[1],
         "output_multiplier": output[0],
         "output_shift": output[1],
         "output_zero_point": hidden_zero,
-        "cell_clip": int(min(max(clip / cell_scale, INT16_MIN), INT16_MAX)) if clip > 0.0 else 0,
+        "cell_low": -limit or INT16_MIN,
+        "cell_high": limit or INT16_MAX,
         "tanh_multiplier": 3 if left < 0 else 3 << left,
         "tanh_shift": max(-left, 0),
     }

@@ -33,6 +33,13 @@ void *memset(void *to, int value, size_t bytes);
 #define EDGE_APART static
 #endif
 
+/* In front of a loop of four rounds: keeps arrays of four in registers. */
+#if defined(__GNUC__) && !defined(__clang__) && __GNUC__ >= 8
+#define EDGE_UNROLL_4 _Pragma("GCC unroll 4")
+#else
+#define EDGE_UNROLL_4
+#endif
+
 /* One path is chosen at compile time; define EDGE_PORTABLE to get plain C99 everywhere. */
 #if !defined(EDGE_PORTABLE) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define EDGE_USE_MVE 1
@@ -73,30 +80,30 @@ EDGE_INLINE int32_t edge_multiply(int32_t value, int32_t multiplier, int32_t shi
   return edge_divide_by_power(edge_doubling_high(shifted, multiplier), right);
 }
 
-/* The same number for |value| < 2^30 and shift -31..-1; the emitter proves both before it asks for it.
+/* edge_doubling_high(value * 2^left, multiplier) when |value * 2^left| < 2^30. */
+EDGE_INLINE int32_t edge_doubling_high_small(int32_t value, int32_t left, int32_t multiplier) {
+#if defined(EDGE_USE_DSP)
+  int32_t high;
+  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * ((int32_t)2 << left)), "r"(multiplier));
+  return high;
+#else
+  return edge_doubling_high(value * ((int32_t)1 << left), multiplier);
+#endif
+}
+
+/* edge_multiply() for |value| < 2^30 and shift -31..-1; the emitter proves both before it asks for it.
  *
  * Rounding halves away from zero is floor(((v + (v < 0 ? -1 : 0)) / 2^(r-1) + 1) / 2) with floors throughout; `addend`
  * is 1 plus twice what is to be added to the result, and ~shift is r - 1. */
 EDGE_INLINE int32_t edge_multiply_fast(int32_t value, int32_t multiplier, int32_t shift, int32_t addend) {
-  int32_t high;
-#if defined(EDGE_USE_DSP)
-  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * 2), "r"(multiplier));
-#else
-  high = edge_doubling_high(value, multiplier);
-#endif
+  const int32_t high = edge_doubling_high_small(value, 0, multiplier);
   return (((high + (high >> 31)) >> ~shift) + addend) >> 1;
 }
 
-/* The same number for any shift when |value * 2^max(shift, 0)| < 2^30. */
+/* edge_multiply() for any shift when |value * 2^max(shift, 0)| < 2^30. */
 EDGE_INLINE int32_t edge_multiply_small(int32_t value, int32_t multiplier, int32_t shift) {
   if (shift < 0) { return edge_multiply_fast(value, multiplier, shift, 1); }
-#if defined(EDGE_USE_DSP)
-  int32_t high;
-  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * ((int32_t)2 << shift)), "r"(multiplier));
-  return high;
-#else
-  return edge_doubling_high(value * ((int32_t)1 << shift), multiplier);
-#endif
+  return edge_doubling_high_small(value, shift, multiplier);
 }
 
 /* -128..127, one instruction where there is one. */
@@ -118,6 +125,17 @@ EDGE_INLINE int32_t edge_saturate_16(int32_t value) {
   return result;
 #else
   return edge_clamp(value, -32768, 32767);
+#endif
+}
+
+/* 0..65535. */
+EDGE_INLINE int32_t edge_saturate_u16(int32_t value) {
+#if defined(EDGE_USE_DSP)
+  int32_t result;
+  __asm("usat %0, #16, %1" : "=r"(result) : "r"(value));
+  return result;
+#else
+  return edge_clamp(value, 0, 65535);
 #endif
 }
 
@@ -150,6 +168,12 @@ EDGE_INLINE uint32_t edge_odd_bytes_plus(uint32_t pair, uint32_t word) {
 EDGE_INLINE int32_t edge_dual_multiply_add(uint32_t a, uint32_t b, int32_t sum) {
   int32_t result;
   __asm("smlad %0, %1, %2, %3" : "=r"(result) : "r"(a), "r"(b), "r"(sum));
+  return result;
+}
+
+EDGE_INLINE int32_t edge_dual_multiply(uint32_t a, uint32_t b) {
+  int32_t result;
+  __asm("smuad %0, %1, %2" : "=r"(result) : "r"(a), "r"(b));
   return result;
 }
 

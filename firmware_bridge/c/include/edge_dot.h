@@ -37,12 +37,12 @@ EDGE_INLINE int32_t edge_dot(const int8_t *weights, const int8_t *vector, int32_
   return depth > 0 ? edge_dot_word(edge_load_u32(weights), edge_load_tail(vector, depth), sum) : sum;
 }
 
-/* 16 products in 25 instructions; `depth` is a multiple of 4. */
-EDGE_INLINE void edge_dot_4_whole(const int8_t *weights, int32_t stride, const int8_t *vector, int32_t depth,
-                                  int32_t sums[4]) {
+/* 16 products in 26 instructions; `depth` is a multiple of 4. Returns the row behind the four. */
+EDGE_INLINE const int8_t *edge_dot_4_whole(const int8_t *weights, int32_t stride, const int8_t *vector, int32_t depth,
+                                           int32_t sums[4]) {
   int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
   const int8_t *end = vector + depth;
-  const int8_t *pair = weights + 2 * stride;
+  const int8_t *pair = weights + 2 * stride; /* moves on with the depth */
   if (vector != end) {
     uint32_t even, odd, word, half;
     __asm volatile(
@@ -81,6 +81,7 @@ EDGE_INLINE void edge_dot_4_whole(const int8_t *weights, int32_t stride, const i
   sums[1] = s1;
   sums[2] = s2;
   sums[3] = s3;
+  return pair + (2 * stride - depth);
 }
 
 EDGE_INLINE void edge_dot_4(const int8_t *weights, int32_t stride, const int8_t *vector, int32_t depth,
@@ -94,7 +95,7 @@ EDGE_INLINE void edge_dot_4(const int8_t *weights, int32_t stride, const int8_t 
       row += stride;
     }
   }
-  edge_dot_4_whole(weights, stride, vector, whole, sums);
+  (void)edge_dot_4_whole(weights, stride, vector, whole, sums);
 }
 
 #else
@@ -138,10 +139,11 @@ EDGE_INLINE void edge_dot_4(const int8_t *weights, int32_t stride, const int8_t 
 #endif
 }
 
-/* The same; only SMLAD gains from a depth that is a multiple of 4. */
-EDGE_INLINE void edge_dot_4_whole(const int8_t *weights, int32_t stride, const int8_t *vector, int32_t depth,
-                                  int32_t sums[4]) {
+/* The same, returning the row behind the four; only SMLAD gains from a depth that is a multiple of 4. */
+EDGE_INLINE const int8_t *edge_dot_4_whole(const int8_t *weights, int32_t stride, const int8_t *vector, int32_t depth,
+                                           int32_t sums[4]) {
   edge_dot_4(weights, stride, vector, depth, sums);
+  return weights + 4 * stride;
 }
 
 #endif

@@ -105,23 +105,23 @@ struct edge_quantize {
   int32_t output_zero_point;
 };
 
-/* Gates in the order forget, input, cell, output; rows of the same unit lie together. */
+/* Gates in the order forget, input, cell, output. Units are taken in blocks of four, the last one filled with zeros;
+ * a block's rows of one gate lie together. */
 struct edge_lstm {
-  const int8_t *input_weights;     /* [units][4 gates][input_stride], zero fill */
-  const int8_t *recurrent_weights; /* [units][4 gates][recurrent_stride], zero fill */
-  const int32_t *input_bias;       /* [units][4 gates], input zero point folded in */
-  const int32_t *recurrent_bias;   /* [units][4 gates], hidden zero point folded in */
+  const int8_t *input_weights;     /* [blocks][4 gates][4 units][input_stride], zero fill */
+  const int8_t *recurrent_weights; /* [blocks][4 gates][4 units][recurrent_stride], zero fill */
+  const int32_t *input_bias;       /* [blocks][4 gates][4 units], input zero point folded in */
+  const int32_t *recurrent_bias;   /* [blocks][4 gates][4 units], hidden zero point folded in */
   int32_t input_multiplier[4], input_shift[4], recurrent_multiplier[4], recurrent_shift[4];
   int32_t fast;                    /* 1: every gate sum, shifted left by its shift, is below 2^30 in magnitude */
-  const uint16_t *sigmoid;         /* 256 samples of 65536 * sigmoid(i / 24) */
+  const int16_t *sigmoid;          /* 256 samples of 65536 * sigmoid(i / 24) - 32768, the last one twice */
   int32_t batches, steps, depth, units;
   int32_t batch_step, time_step;   /* in sequence positions, of input and output alike */
   int32_t input_stride, recurrent_stride; /* depth and units rounded up to 4 */
-  int32_t forget_multiplier, forget_shift;       /* forget * cell -> cell */
-  int32_t candidate_multiplier, candidate_shift; /* input * candidate -> cell */
-  int32_t output_multiplier, output_shift, output_zero_point; /* output * tanh(cell) -> hidden */
-  int32_t cell_clip;               /* 0: none */
-  int32_t tanh_multiplier, tanh_shift;           /* cell state to the table's scale */
+  int32_t candidate_multiplier, candidate_shift; /* input * candidate -> cell; the shift is negative */
+  int32_t output_multiplier, output_shift, output_zero_point; /* output * tanh(cell) -> hidden; also negative */
+  int32_t cell_low, cell_high;     /* clip of the cell state, inclusive */
+  int32_t tanh_multiplier, tanh_shift;           /* cell state to the table's scale; the shift, 0..3, is to the right */
 };
 
 struct edge_svdf {

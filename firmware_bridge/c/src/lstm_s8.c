@@ -1,96 +1,211 @@
 /* UNIDIRECTIONAL_SEQUENCE_LSTM, int8 with int16 cell state: input [batches][steps][depth] or [steps][batches][depth],
  * output the same with `units`; hidden [batches][units] and cell [batches][units] are the caller's state.
  *
- * Gate sums are brought to Q3.12, sigmoid and tanh interpolate a table of 256 samples, gate values are Q0.15.
+ * Four units are worked on together, gate after gate: their rows lie side by side, and one gate's scaling stays in
+ * registers. Gate sums are brought to Q3.12, sigmoid and tanh interpolate a table of samples, gate values are Q0.15.
  * Source of the arithmetic: tflite-micro's 8x8_16 LSTM and its int16 logistic and tanh.
  */
 #include "edge_dot.h"
 #include "edge_kernels.h"
 
+enum { FORGET, ADMIT, CANDIDATE, SHOW };
+
+/* forget * cell is on the cell's scale after division by 2^15, which is HALF / 2^31 * 2^KEPT_SHIFT. */
+enum { HALF = 1 << 30, KEPT_SHIFT = -14 };
+
+/* Sums of all gates of four units: bias plus weights times vector. */
+EDGE_APART void dot_block(const int8_t *weights, const int32_t *bias, int32_t stride, const int8_t *vector,
+                          int32_t sums[16]) {
+  const int32_t *end = sums + 16;
+  while (sums != end) {
+    int32_t four[4];
+    EDGE_UNROLL_4
+    for (int32_t i = 0; i < 4; ++i) { four[i] = bias[i]; }
+    weights = edge_dot_4_whole(weights, stride, vector, stride, four);
+    EDGE_UNROLL_4
+    for (int32_t i = 0; i < 4; ++i) { sums[i] = four[i]; }
+    bias += 4;
+    sums += 4;
+  }
+}
+
+/* The same for the input and for the hidden state; `block` counts blocks of four units. */
+EDGE_INLINE void dot_blocks(const struct edge_lstm *p, const int8_t *input, const int8_t *hidden, int32_t block,
+                            int32_t from_input[16], int32_t from_hidden[16]) {
+  const int32_t row = 16 * block;
+  dot_block(p->input_weights + row * p->input_stride, p->input_bias + row, p->input_stride, input, from_input);
+  dot_block(p->recurrent_weights + row * p->recurrent_stride, p->recurrent_bias + row, p->recurrent_stride, hidden,
+            from_hidden);
+}
+
+#if defined(EDGE_USE_MVE)
+
+/* value * multiplier / 2^31 * 2^shift for any value, as edge_multiply(). */
+EDGE_INLINE int32x4_t multiply_lanes(int32x4_t value, int32_t multiplier, int32_t shift) {
+  if (shift >= 0) { return vqrdmulhq_n_s32(vshlq_r_s32(value, shift), multiplier); }
+  const int32x4_t high = vqrdmulhq_n_s32(value, multiplier);
+  return vrshlq_n_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), shift);
+}
+
+/* Samples around `place`, of which `bits` are the fraction, weighted by it. */
+EDGE_INLINE int32x4_t interpolate(const int16_t *table, uint32x4_t place, int32_t bits) {
+  const int32x4_t fraction = vreinterpretq_s32_u32(vandq_u32(place, vdupq_n_u32((1u << bits) - 1u)));
+  const uint32x4_t index = vshlq_r_u32(place, -bits);
+  const int32x4_t low = vldrhq_gather_shifted_offset_s32(table, index);
+  const int32x4_t high = vldrhq_gather_shifted_offset_s32(table + 1, index);
+  return vaddq_s32(vshlq_r_s32(low, bits), vmulq_s32(fraction, vsubq_s32(high, low)));
+}
+
 /* Q3.12 to Q0.15. */
-EDGE_INLINE int32_t sigmoid_16(const uint16_t *table, int32_t value) {
-  const int32_t scaled = value * 3;
-  const uint32_t magnitude = (uint32_t)(scaled < 0 ? -scaled : scaled);
-  const uint32_t index = magnitude >> 9;
-  uint32_t result = 0x7FFFu << 10;
-  if (index < 255u) {
-    const uint32_t low = table[index], high = table[index + 1u];
-    result = (low << 9) + (magnitude & 0x1FFu) * (high - low);
-  }
-  result = scaled >= 0 ? result + (1u << 9) : (1u << 25) - result + (1u << 9) - 1u;
-  return (int32_t)(result >> 10);
+EDGE_INLINE int32x4_t sigmoid_lanes(const int16_t *table, int32x4_t value) {
+  const int32x4_t scaled = vmulq_n_s32(value, 3);
+  const int32x4_t share = interpolate(table, vreinterpretq_u32_s32(vabsq_s32(scaled)), 9);
+  const int32x4_t signed_share = veorq_s32(share, vshrq_n_s32(scaled, 31));
+  return vshrq_n_s32(vaddq_n_s32(signed_share, (1 << 24) + (1 << 9)), 10);
 }
 
-/* value * multiplier / 2^shift is on the table's scale; result Q0.15. */
-EDGE_INLINE int32_t tanh_16(const uint16_t *table, int32_t value, int32_t multiplier, int32_t shift) {
-  const int32_t rounding = shift > 0 ? (int32_t)1 << (shift - 1) : 0;
-  const int32_t scaled = (value * multiplier + rounding) >> shift;
-  const uint32_t magnitude = (uint32_t)(scaled < 0 ? -scaled : scaled);
-  const uint32_t index = magnitude >> 8;
-  int32_t result = 0xFFFF << 8;
-  if (index < 255u) {
-    const uint32_t low = table[index], high = table[index + 1u];
-    result = (int32_t)((low << 8) + (magnitude & 0xFFu) * (high - low));
-  }
-  result = scaled >= 0 ? result - (1 << 23) + (1 << 7) : -result + (1 << 23) + (1 << 7) - 1;
-  return result >> 8;
+/* A value on the table's scale to Q0.15. */
+EDGE_INLINE int32x4_t tanh_lanes(const int16_t *table, int32x4_t scaled) {
+  const uint32x4_t magnitude = vminq_u32(vreinterpretq_u32_s32(vabsq_s32(scaled)), vdupq_n_u32(0xFFFFu));
+  const int32x4_t signed_share = veorq_s32(interpolate(table, magnitude, 8), vshrq_n_s32(scaled, 31));
+  return vshrq_n_s32(vaddq_n_s32(signed_share, 1 << 7), 8);
 }
 
-/* Scaling that is exact for any sum, or the short form when the emitter has proved that it is enough. */
-EDGE_INLINE int32_t scale_sum(int32_t fast, int32_t sum, int32_t multiplier, int32_t shift) {
-  const int32_t scaled =
-      fast ? edge_multiply_small(sum, multiplier, shift) : edge_multiply(sum, multiplier, shift);
-  return edge_saturate_16(scaled);
+/* Saturated sum of two saturated values, -32768..32767. */
+EDGE_INLINE int32x4_t add_saturated(int32x4_t a, int32x4_t b) {
+  const int16x8_t zero = vdupq_n_s16(0);
+  return vmovlbq_s16(vqaddq_s16(vqmovnbq_s32(zero, a), vqmovnbq_s32(zero, b)));
 }
 
-/* The gates of one unit as Q3.12 sums, before their activations. */
-EDGE_APART void gate_sums(const struct edge_lstm *p, const int8_t *input, const int8_t *hidden, int32_t unit,
-                          int32_t sums[4]) {
-  int32_t from_input[4], from_hidden[4];
-  const int32_t *input_bias = p->input_bias + 4 * unit, *recurrent_bias = p->recurrent_bias + 4 * unit;
-  for (int32_t g = 0; g < 4; ++g) { from_input[g] = input_bias[g]; }
-  edge_dot_4_whole(p->input_weights + unit * 4 * p->input_stride, p->input_stride, input, p->input_stride, from_input);
-  for (int32_t g = 0; g < 4; ++g) { from_hidden[g] = recurrent_bias[g]; }
-  edge_dot_4_whole(p->recurrent_weights + unit * 4 * p->recurrent_stride, p->recurrent_stride, hidden,
-                   p->recurrent_stride, from_hidden);
-  if (p->fast) {
-    for (int32_t g = 0; g < 4; ++g) {
-      const int32_t a = scale_sum(1, from_input[g], p->input_multiplier[g], p->input_shift[g]);
-      const int32_t b = scale_sum(1, from_hidden[g], p->recurrent_multiplier[g], p->recurrent_shift[g]);
-      sums[g] = edge_saturate_16(a + b);
+EDGE_INLINE int32x4_t gate_lanes(const struct edge_lstm *p, int32_t gate, const int32_t *from_input,
+                                 const int32_t *from_hidden) {
+  const int32x4_t a =
+      multiply_lanes(vldrwq_s32(from_input + 4 * gate), p->input_multiplier[gate], p->input_shift[gate]);
+  const int32x4_t b =
+      multiply_lanes(vldrwq_s32(from_hidden + 4 * gate), p->recurrent_multiplier[gate], p->recurrent_shift[gate]);
+  return add_saturated(a, b);
+}
+
+static void four_units(const struct edge_lstm *p, const int8_t *input, const int8_t *before, int32_t block,
+                       int32_t count, int8_t *hidden, int16_t *cell) {
+  const mve_pred16_t present = vctp32q((uint32_t)count);
+  int32_t from_input[16], from_hidden[16];
+  dot_blocks(p, input, before, block, from_input, from_hidden);
+  const int32x4_t forget = sigmoid_lanes(p->sigmoid, gate_lanes(p, FORGET, from_input, from_hidden));
+  const int32x4_t admit = sigmoid_lanes(p->sigmoid, gate_lanes(p, ADMIT, from_input, from_hidden));
+  const int32x4_t sum = gate_lanes(p, CANDIDATE, from_input, from_hidden);
+  const int32x4_t candidate = tanh_lanes(p->sigmoid, vmulq_n_s32(sum, 3));
+  const int32x4_t show = sigmoid_lanes(p->sigmoid, gate_lanes(p, SHOW, from_input, from_hidden));
+  const int32x4_t kept = multiply_lanes(vmulq_s32(forget, vldrhq_z_s32(cell, present)), HALF, KEPT_SHIFT);
+  const int32x4_t fresh = multiply_lanes(vmulq_s32(admit, candidate), p->candidate_multiplier, p->candidate_shift);
+  int32x4_t state = add_saturated(kept, fresh);
+  state = vmaxq_s32(vminq_s32(state, vdupq_n_s32(p->cell_high)), vdupq_n_s32(p->cell_low));
+  vstrhq_p_s32(cell, state, present);
+  const int32x4_t place = vrshlq_n_s32(vmulq_n_s32(state, p->tanh_multiplier), -p->tanh_shift);
+  const int32x4_t bounded = tanh_lanes(p->sigmoid, place);
+  int32x4_t code = multiply_lanes(vmulq_s32(bounded, show), p->output_multiplier, p->output_shift);
+  code = vaddq_n_s32(code, p->output_zero_point);
+  code = vmaxq_s32(vminq_s32(code, vdupq_n_s32(127)), vdupq_n_s32(-128));
+  vstrbq_p_s32(hidden, code, present);
+}
+
+#else
+
+/* Samples around `place`, of which `bits` are the fraction, weighted by it. */
+EDGE_INLINE int32_t interpolate(const int16_t *table, int32_t place, int32_t bits) {
+  const int32_t one = (int32_t)1 << bits, fraction = place & (one - 1);
+  const int16_t *sample = table + (place >> bits);
+#if defined(EDGE_USE_DSP)
+  const uint32_t weights = ((uint32_t)fraction << 16) - (uint32_t)fraction + (uint32_t)one;
+  return edge_dual_multiply(edge_load_u32(sample), weights);
+#else
+  return sample[0] * one + fraction * (sample[1] - sample[0]);
+#endif
+}
+
+/* Q3.12 to Q0.15. */
+EDGE_INLINE int32_t sigmoid_16(const int16_t *table, int32_t value) {
+  const int32_t scaled = value * 3, sign = scaled >> 31;
+  return ((interpolate(table, (scaled ^ sign) - sign, 9) ^ sign) + (1 << 24) + (1 << 9)) >> 10;
+}
+
+/* A value on the table's scale to Q0.15. */
+EDGE_INLINE int32_t tanh_16(const int16_t *table, int32_t scaled) {
+  const int32_t sign = scaled >> 31;
+  return ((interpolate(table, edge_saturate_u16((scaled ^ sign) - sign), 8) ^ sign) + (1 << 7)) >> 8;
+}
+
+/* Scales four sums of any size to Q3.12. */
+EDGE_APART void scale_large(int32_t multiplier, int32_t shift, int32_t sums[4]) {
+  for (int32_t i = 0; i < 4; ++i) { sums[i] = edge_saturate_16(edge_multiply(sums[i], multiplier, shift)); }
+}
+
+/* Scales four sums to Q3.12 that are below 2^30 in magnitude after a shift to the left. */
+EDGE_INLINE void scale_small(int32_t multiplier, int32_t shift, const int32_t sums[4], int32_t scaled[4]) {
+  if (shift >= 0) {
+    EDGE_UNROLL_4
+    for (int32_t i = 0; i < 4; ++i) {
+      scaled[i] = edge_saturate_16(edge_doubling_high_small(sums[i], shift, multiplier));
     }
     return;
   }
-  for (int32_t g = 0; g < 4; ++g) {
-    const int32_t a = scale_sum(0, from_input[g], p->input_multiplier[g], p->input_shift[g]);
-    const int32_t b = scale_sum(0, from_hidden[g], p->recurrent_multiplier[g], p->recurrent_shift[g]);
-    sums[g] = edge_saturate_16(a + b);
+  /* Half of the divisor can be added without overflow; ties of negative numbers go down. */
+  const int32_t half = (int32_t)1 << ~shift;
+  EDGE_UNROLL_4
+  for (int32_t i = 0; i < 4; ++i) {
+    const int32_t high = edge_doubling_high_small(sums[i], 0, multiplier);
+    scaled[i] = edge_saturate_16((high + (high >> 31) + half) >> -shift);
   }
 }
 
-/* `before` is the hidden state that the step starts from, `hidden` receives the new one; `input` and `before` are zero
- * filled up to their strides. */
-static void one_step(const struct edge_lstm *p, const int8_t *input, const int8_t *before, int8_t *hidden,
-                     int16_t *cell) {
-  const uint16_t *table = p->sigmoid;
-  for (int32_t unit = 0; unit < p->units; ++unit) {
-    int32_t sums[4];
-    gate_sums(p, input, before, unit, sums);
-    const int32_t forget = sigmoid_16(table, sums[0]), admit = sigmoid_16(table, sums[1]);
-    const int32_t candidate = tanh_16(table, sums[2], 3, 0), show = sigmoid_16(table, sums[3]);
-    const int32_t kept = scale_sum(1, forget * cell[unit], p->forget_multiplier, p->forget_shift);
-    const int32_t fresh = scale_sum(1, admit * candidate, p->candidate_multiplier, p->candidate_shift);
-    int32_t state = edge_saturate_16(kept + fresh);
-    if (p->cell_clip > 0) { state = edge_clamp(state, -p->cell_clip, p->cell_clip); }
-    cell[unit] = (int16_t)state;
-    const int32_t bounded = tanh_16(table, state, p->tanh_multiplier, p->tanh_shift);
-    const int32_t code = edge_multiply_small(bounded * show, p->output_multiplier, p->output_shift);
-    hidden[unit] = (int8_t)edge_saturate_8(code + p->output_zero_point);
+/* From the two sums of one gate to its values, which replace `from_input`. */
+EDGE_INLINE void finish_gate(const struct edge_lstm *p, int32_t gate, int32_t from_input[4], int32_t from_hidden[4]) {
+  const int16_t *table = p->sigmoid;
+  int32_t a[4], b[4];
+  if (p->fast) {
+    scale_small(p->input_multiplier[gate], p->input_shift[gate], from_input, a);
+    scale_small(p->recurrent_multiplier[gate], p->recurrent_shift[gate], from_hidden, b);
+  } else {
+    scale_large(p->input_multiplier[gate], p->input_shift[gate], from_input);
+    scale_large(p->recurrent_multiplier[gate], p->recurrent_shift[gate], from_hidden);
+    memcpy(a, from_input, sizeof(a));
+    memcpy(b, from_hidden, sizeof(b));
+  }
+  EDGE_UNROLL_4
+  for (int32_t i = 0; i < 4; ++i) {
+    const int32_t sum = edge_saturate_16(a[i] + b[i]);
+    from_input[i] = gate == CANDIDATE ? tanh_16(table, sum * 3) : sigmoid_16(table, sum);
   }
 }
+
+static void four_units(const struct edge_lstm *p, const int8_t *input, const int8_t *before, int32_t block,
+                       int32_t count, int8_t *hidden, int16_t *cell) {
+  const int16_t *table = p->sigmoid;
+  int32_t gates[16], from_hidden[16];
+  dot_blocks(p, input, before, block, gates, from_hidden);
+  for (int32_t gate = FORGET; gate <= SHOW; ++gate) {
+    finish_gate(p, gate, gates + 4 * gate, from_hidden + 4 * gate);
+  }
+  const int32_t rounding = ((int32_t)1 << p->tanh_shift) >> 1; /* the shift is at most 3 */
+  for (int32_t i = 0; i < count; ++i) {
+    const int32_t *value = gates + i;
+    const int32_t kept = edge_multiply_fast(value[4 * FORGET] * cell[i], HALF, KEPT_SHIFT, 1);
+    const int32_t fresh = edge_multiply_fast(value[4 * ADMIT] * value[4 * CANDIDATE], p->candidate_multiplier,
+                                             p->candidate_shift, 1);
+    const int32_t state = edge_clamp(edge_saturate_16(kept) + edge_saturate_16(fresh), p->cell_low, p->cell_high);
+    cell[i] = (int16_t)state;
+    const int32_t bounded = tanh_16(table, (state * p->tanh_multiplier + rounding) >> p->tanh_shift);
+    const int32_t code = edge_multiply_fast(bounded * value[4 * SHOW], p->output_multiplier, p->output_shift,
+                                            1 + 2 * p->output_zero_point);
+    hidden[i] = (int8_t)edge_saturate_8(code);
+  }
+}
+
+#endif
 
 EDGE_KERNEL void edge_k1_lstm_s8(const struct edge_lstm *p, const int8_t *input, int8_t *output, int8_t *hidden,
                                  int16_t *cell, void *scratch) {
+  /* One position of the input and the hidden state that the step starts from, zero filled up to their strides. */
   int8_t *now = (int8_t *)scratch, *before = now + p->input_stride;
   memset(now, 0, (size_t)(p->input_stride + p->recurrent_stride));
   for (int32_t b = 0; b < p->batches; ++b) {
@@ -98,7 +213,10 @@ EDGE_KERNEL void edge_k1_lstm_s8(const struct edge_lstm *p, const int8_t *input,
       const int32_t position = b * p->batch_step + t * p->time_step;
       memcpy(now, input + position * p->depth, (size_t)p->depth);
       memcpy(before, hidden, (size_t)p->units);
-      one_step(p, now, before, hidden, cell);
+      for (int32_t unit = 0; unit < p->units; unit += 4) {
+        const int32_t left = p->units - unit;
+        four_units(p, now, before, unit / 4, left < 4 ? left : 4, hidden + unit, cell + unit);
+      }
       memcpy(output + position * p->units, hidden, (size_t)p->units);
     }
     hidden += p->units;
