@@ -194,6 +194,8 @@ class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     verdict: Literal["any", "all", "none"] = "any"  #: cameras that must answer for a part; ``none``: no verdicts
     deadline_ms: Annotated[int, Meta(ge=1, le=3_600_000)] = 2000  #: a part is decided so long after its first frame
     part_reuse_s: Annotated[float, Meta(ge=0, le=31_536_000)] = 10.0  #: a frame so far from a verdict is another part
+    evidence: Literal["raised", "none"] = "raised"  #: keep and publish the input that raised an alarm
+    max_evidence_bytes: Annotated[int, Meta(ge=1024, le=16_777_216)] = 2_097_152  #: a larger input is not kept
     result_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 1  #: publish one result in so many; 0 for none
 
     def rule_for(self, label: str) -> AlertRule:

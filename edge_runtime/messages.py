@@ -94,9 +94,12 @@ class Alert(Struct, frozen=True, kw_only=True):
     regions: tuple[tuple[float, ...], ...] = ()  #: outlines as closed polygons, in pixels of the original frame
     frame_w: Count | None = None  #: width of the original frame, in pixels
     frame_h: Count | None = None  #: height of the original frame, in pixels
-    snapshot_topic: str | None = None  #: where the picture lies
+    snapshot_topic: str | None = None  #: where the picture lies that raised it, on a topic of its own
     heatmap_topic: str | None = None  #: where the explanation lies
-    evidence_sha256: Digest | None = None  #: digest of the input that caused it, for ``replay``
+    evidence_topic: str | None = None  #: where the input lies that raised it: the picture, or the window of samples
+    evidence_sha256: Digest | None = None  #: digest of the input that raised it, for ``replay``
+    #: why the input is not kept although that is wanted, such as ``too_large``
+    evidence_missing: Annotated[str, Meta(pattern=r"^[a-z_]{1,64}$")] | None = None
     model: Identifier | None = None  #: name of the bundle
     model_version: str | None = None  #: version of the bundle
     model_sha256: Digest | None = None  #: digest of the bundle

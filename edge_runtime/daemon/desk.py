@@ -16,6 +16,7 @@ import msgspec
 from edge_runtime.alerts import Alarm, AlarmBook, AlarmRule
 from edge_runtime.config import Pipeline
 from edge_runtime.daemon.clock import Clock, clock_quality
+from edge_runtime.daemon.evidence import Address, EvidenceClerk, inherit, input_of
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
@@ -46,11 +47,16 @@ _KEY_LENGTH = 128
 
 @dataclass(frozen=True, slots=True)
 class Addresses:
-    """Topics that the desk publishes on; ``alert_state`` gives the one of an alarm's key."""
+    """Topics that the desk publishes on, and the longest message that the session takes.
+
+    ``alert_state`` gives the topic of an alarm's key, ``evidence`` that of the input which raised it.
+    """
 
     alert_event: str
     alert_state: Callable[[str], str]
     part_verdict: str
+    evidence: Address = "evidence/{}/{}".format
+    max_payload_bytes: int = 1 << 24
 
 
 class Desk:
@@ -98,6 +104,13 @@ class Desk:
         self._metrics = metrics
         alarms, self._last = _restore(stored)
         self._book = AlarmBook(alarms)
+        self._evidence = EvidenceClerk(
+            self._pipelines.values(),
+            addresses.evidence,
+            new_id=event_ids.next,
+            metrics=metrics,
+            max_payload_bytes=addresses.max_payload_bytes,
+        )
         self._parts = PartBook()
         self._open_parts = {key: value for key, value in stored.items() if key.startswith(_PART)}
         self.changed = True
@@ -135,15 +148,26 @@ class Desk:
         """Count an outcome's findings towards alarms, and towards the verdict on its part."""
         pipeline = self._pipelines[outcome.pipeline]
         self._metrics.findings.labels(outcome.pipeline).inc(sum(each.abnormal for each in outcome.findings))
-        for finding in outcome.findings:
+        for place, finding in enumerate(outcome.findings):
             key = alarm_key(outcome.pipeline, occasion.source, finding.label)
             for transition in self._book.apply(
                 key, finding, alarm_rule(pipeline, finding.label), now_s=occasion.at, new_id=self._ids.next()
             ):
-                self._tell(tell_alert(transition, occasion, self._gateway, self._stamp("alert")))
+                alert = tell_alert(transition, occasion, self._gateway, self._stamp("alert"))
+                self._tell_with_evidence(alert, outcome, place, occasion)
             self._keep(key)
         if occasion.part is not None and self.judges(outcome.pipeline) and occasion.is_camera:
             self._answer(outcome, occasion, occasion.part)
+
+    def _tell_with_evidence(self, alert: Alert, outcome: Outcome, place: int, occasion: Occasion) -> None:
+        """Tell an alert of a finding with the input that raised it, or with what was told of that then."""
+        if alert.event_type != "raised":
+            self._tell(inherit(alert, self._last.get(alert.key)))
+            return
+        alert, evidence = self._evidence.attach(alert, input_of(outcome, place, occasion))
+        self._tell(alert)
+        if evidence is not None:
+            self._journal.add_event(evidence)
 
     def _answer(self, outcome: Outcome, occasion: Occasion, part: str) -> None:
         """Give a camera's word on a part."""

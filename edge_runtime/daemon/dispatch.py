@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -380,7 +381,8 @@ class Dispatcher:
         at = outcome.at if outcome.at is not None else payload.arrived_at
         waited = now - item.arrived_at
         part = payload.part if isinstance(payload, FramePayload) else None
-        return self._occasion(outcome.pipeline, item.source, at, payload.arrived_at, waited, part=part, seq=payload.seq)
+        occasion = self._occasion(outcome.pipeline, item.source, at, payload.arrived_at, waited, part=part)
+        return replace(occasion, seq=payload.seq, payload=payload)
 
     def _occasion(
         self,
@@ -391,10 +393,9 @@ class Dispatcher:
         waited_s: float,
         *,
         part: str | None = None,
-        seq: int | None = None,
     ) -> Occasion:
         facts = self._facts.get(pipeline, ModelFacts("", "", "", "int8"))
-        return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part, seq)
+        return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part)
 
 
 def frame_key(source: str, payload: FramePayload) -> FrameKey | None:

@@ -56,11 +56,11 @@ class Front:
         self._waiting: dict[str, Outgoing] = {}
         self._answers: deque[Outgoing] = deque(maxlen=_ANSWERS)
 
-    @property
-    def addresses(self) -> Addresses:
-        """Topics of what goes through the outbox."""
+    def addresses(self, max_payload_bytes: int) -> Addresses:
+        """Topics of what goes through the outbox, and how long it may be."""
         topics = self._topics
-        return Addresses(topics.alert_event(), topics.alert_state, topics.part_verdict())
+        names = (topics.alert_event(), topics.alert_state, topics.part_verdict(), topics.evidence)
+        return Addresses(*names, max_payload_bytes)
 
     @property
     def commands(self) -> Subscription:

@@ -154,7 +154,7 @@ class WorkerKeeper:
         """Descriptors that become readable when ``poll`` has something to do."""
         return [end.fileno() for end in (self._control, self._channel) if end is not None]
 
-    def submit(self, task: protocol.FrameTask | protocol.BlockTask) -> None:
+    def submit(self, task: protocol.Task) -> None:
         """Hand an input over; ``has_room`` must hold."""
         if not self._in_flight:
             self._since = self._clock()

@@ -30,6 +30,15 @@ class Metrics:
         self.alerts = Counter(
             "edge_alert_events", "Alert events, by transition.", ["event_type"], registry=self.registry
         )
+        self.evidence_bytes = Counter(
+            "edge_evidence_bytes", "Inputs kept that raised alarms.", ["pipeline"], registry=self.registry
+        )
+        self.evidence_missing = Counter(
+            "edge_evidence_missing",
+            "Alarms whose input is not kept although that is wanted, by reason.",
+            ["pipeline", "reason"],
+            registry=self.registry,
+        )
         self.verdicts = Counter("edge_verdicts", "Part verdicts.", ["pipeline", "verdict"], registry=self.registry)
         self.published = Counter("edge_published", "Events that the broker acknowledged.", registry=self.registry)
         self.commands = Counter("edge_commands", "Commands, by result.", ["command", "result"], registry=self.registry)

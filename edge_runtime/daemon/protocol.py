@@ -21,12 +21,17 @@ ItemType = Literal["bool", "int8", "uint8", "int16", "int32", "int64", "float32"
 _ITEM_BYTES: dict[str, int] = {
     "bool": 1, "int8": 1, "uint8": 1, "int16": 2, "int32": 4, "int64": 8, "float32": 4, "float64": 8
 }  # fmt: skip
+_Name = Annotated[str, Meta(min_length=1, max_length=64)]
+_Unit = Annotated[str, Meta(max_length=16)]
 _LABEL_LENGTH, _UNIT_LENGTH = 64, 16
 #: Beyond every time that the codec lets in, s since the epoch, either way.
 _FARTHEST_S = 1e14
 
 #: The longest window state that is carried over to a new worker; a larger window begins anew.
 STATE_BYTES = 1 << 17
+#: Windows that one pipeline hands over with one outcome, altogether; those beyond are not evidence. With the state they
+#: fit into a packet of the kernel's usual 416 KiB.
+WINDOWS_BYTES = 3 << 16
 
 
 class Answers(Struct, frozen=True):
@@ -102,6 +107,17 @@ class BlockTask(Struct, frozen=True, tag="block"):
     again: bool = False
 
 
+class WindowTask(Struct, frozen=True, tag="window"):
+    """One window in a slot, to be judged beside the stream: ``rows`` x ``columns`` values (float32), cleaned."""
+
+    id: int
+    pipeline: str
+    slot: int
+    n_bytes: int
+    rows: int
+    columns: int
+
+
 class Building(Struct, frozen=True, tag="building"):
     """A pipeline is about to be built; if nothing follows, its model took the worker down."""
 
@@ -136,11 +152,34 @@ class Ready(Struct, frozen=True, tag="ready"):
 Irregularity = Literal["not_finite", "out_of_range", "stuck", "held", "unusable", "late", "gaps", "clock_steps"]
 
 
+class Window(Struct, frozen=True):
+    """A window with an abnormal finding, as the model was shown it: the evidence of an alarm that it raises.
+
+    ``first`` is the place of its first finding in the outcome, ``count`` how many findings are its own. ``times`` are
+    float64 (s), ``samples`` float32, a row for each time; ``held`` are bits of values that stand in for invalid ones,
+    or nothing. ``channels`` are names and units.
+    """
+
+    first: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=1)]
+    channels: Annotated[tuple[tuple[_Name, _Unit], ...], Meta(min_length=1, max_length=256)]
+    rate_hz: Annotated[float, Meta(ge=0, le=1e6)]
+    times: Annotated[bytes, Meta(max_length=WINDOWS_BYTES)]
+    samples: Annotated[bytes, Meta(max_length=WINDOWS_BYTES)]
+    held: Annotated[bytes, Meta(max_length=WINDOWS_BYTES)] = b""
+
+    @property
+    def size(self) -> int:
+        """Bytes of its arrays."""
+        return len(self.times) + len(self.samples) + len(self.held)
+
+
 class Outcome(Struct, frozen=True):
     """What one pipeline made of an input.
 
     ``reason`` is the stable word of a refused input, with ``detail`` for the log. ``state`` is the window state after
     it, where there is one. ``irregular`` counts samples of the input, or values of them, that were not simply used.
+    ``windows`` are those with abnormal findings, as far as there is room.
     """
 
     pipeline: str
@@ -151,6 +190,7 @@ class Outcome(Struct, frozen=True):
     state: bytes | None = None
     at: float | None = None
     irregular: dict[Irregularity, Annotated[int, Meta(ge=0)]] = {}
+    windows: tuple[Window, ...] = ()
 
 
 class Done(Struct, frozen=True, tag="done"):
@@ -161,7 +201,8 @@ class Done(Struct, frozen=True, tag="done"):
     busy_ms: Annotated[float, Meta(ge=0, le=1e12)]
 
 
-ToWorker = Load | FrameTask | BlockTask
+Task = FrameTask | BlockTask | WindowTask
+ToWorker = Load | Task
 FromWorker = Building | Built | Refused | Ready | Done
 
 encode = msgspec.msgpack.Encoder().encode
@@ -204,6 +245,7 @@ def _list_faults(message: FromWorker, pipelines: Container[str]) -> Iterator[str
             if outcome.at is not None and not abs(outcome.at) <= _FARTHEST_S:
                 yield f"an outcome at {outcome.at}"
             yield from _list_finding_faults(outcome.findings)
+            yield from _list_window_faults(outcome)
     elif isinstance(message, (Building, Built, Refused)):
         if message.pipeline not in pipelines:
             yield f"the unknown pipeline {message.pipeline[:64]!r}"
@@ -211,6 +253,22 @@ def _list_faults(message: FromWorker, pipelines: Container[str]) -> Iterator[str
             for dtype, shape, data in message.answers.outputs:
                 if math.prod(shape) * _ITEM_BYTES[dtype] != len(data):
                     yield f"{len(data)} bytes as {dtype} of shape {shape}"
+
+
+def _list_window_faults(outcome: Outcome) -> Iterator[str]:
+    """Say what is no window of these findings."""
+    for each in outcome.windows:
+        rows, n_values = len(each.times) // 8, len(each.samples) // 4
+        if not rows or len(each.times) % 8 or len(each.samples) != 4 * rows * len(each.channels):
+            yield f"a window of {len(each.times)} bytes of times and {len(each.samples)} of samples"
+        if each.held and len(each.held) != -(-n_values // 8):
+            yield f"a window with {len(each.held)} bytes of marks"
+        if each.first + each.count > len(outcome.findings):
+            yield "a window of findings that are not there"
+        if not math.isfinite(each.rate_hz):
+            yield f"a window at {each.rate_hz} Hz"
+    if sum(each.size for each in outcome.windows) > WINDOWS_BYTES:
+        yield "more windows than are handed over"
 
 
 def _list_finding_faults(findings: tuple[Finding, ...]) -> Iterator[str]:

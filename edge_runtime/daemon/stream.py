@@ -68,7 +68,13 @@ class Monitoring:
         findings, at = watch.push(task.first, values, timestamps, again=task.again)
         state = watch.state()
         kept = state if len(state) <= protocol.STATE_BYTES else None
-        return protocol.Outcome(self.name, findings, state=kept, at=at, irregular=watch.irregular())
+        irregular, windows = watch.irregular(), watch.windows()
+        return protocol.Outcome(self.name, findings, state=kept, at=at, irregular=irregular, windows=windows)
+
+    def judge(self, samples: npt.NDArray[np.float32]) -> protocol.Outcome:
+        """Judge one window beside the streams."""
+        watch = next(iter(self.watches.values()))
+        return protocol.Outcome(self.name, tuple(watch.judge(samples)))
 
 
 Pipeline = Inspection | Monitoring
@@ -163,12 +169,12 @@ class Stream:
         self._monitorings = _by_source([each for each in pipelines if isinstance(each, Monitoring)])
         self._max_pixels = max_pixels
 
-    def process(self, task: protocol.FrameTask | protocol.BlockTask, payload: memoryview) -> list[protocol.Outcome]:
-        """Run one input through every pipeline that listens to its source.
+    def process(self, task: protocol.Task, payload: memoryview) -> list[protocol.Outcome]:
+        """Run one input through every pipeline that listens to its source, or one window through its pipeline.
 
         Parameters
         ----------
-        task : FrameTask or BlockTask
+        task : FrameTask, BlockTask or WindowTask
             What the payload is.
         payload : memoryview
             The bytes in the ring.
@@ -180,6 +186,8 @@ class Stream:
         """
         if isinstance(task, protocol.FrameTask):
             return self._process_frame(task, payload)
+        if isinstance(task, protocol.WindowTask):
+            return self._process_window(task, payload)
         rows, columns = task.rows, task.columns
         timestamps = np.frombuffer(payload, np.float64, rows).copy()
         values = np.frombuffer(payload, np.float32, rows * columns, offset=rows * 8).reshape(rows, columns).copy()
@@ -190,6 +198,16 @@ class Stream:
             except EdgeRuntimeError as error:
                 outcomes.append(_refused(monitoring.name, error))
         return outcomes
+
+    def _process_window(self, task: protocol.WindowTask, payload: memoryview) -> list[protocol.Outcome]:
+        samples = np.frombuffer(payload, np.float32).reshape(task.rows, task.columns).copy()
+        for monitoring in (each for listeners in self._monitorings.values() for each in listeners):
+            if monitoring.name == task.pipeline:
+                try:
+                    return [monitoring.judge(samples)]
+                except EdgeRuntimeError as error:
+                    return [_refused(monitoring.name, error)]
+        return []
 
     def _process_frame(self, task: protocol.FrameTask, payload: memoryview) -> list[protocol.Outcome]:
         inspections = self._inspections.get(task.source, ())

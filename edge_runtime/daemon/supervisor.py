@@ -295,7 +295,7 @@ class Supervisor:
             self._config.pipelines,
             self._journal,
             self._gateway,
-            self._front.addresses,
+            self._front.addresses(self._config.broker.max_payload_bytes),
             event_ids=self._ids,
             clock=self._clock,
             metrics=self._metrics,

@@ -11,6 +11,7 @@ from edge_runtime.daemon.parts import Decided
 from edge_runtime.daemon.protocol import Outcome
 from edge_runtime.findings import Finding
 from edge_runtime.messages import Alert, ClockQuality, PartVerdict, PipeResult, Precision, ResultFinding
+from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 
 _LATEST_MS = 2**53
 
@@ -66,6 +67,8 @@ class Occasion:
         The part in it.
     seq : int or None
         The source's own number of the input.
+    payload : FramePayload, SensorBlock or None
+        The input itself.
     """
 
     pipeline: str
@@ -77,6 +80,7 @@ class Occasion:
     waited_s: float
     part: str | None = None
     seq: int | None = None
+    payload: FramePayload | SensorBlock | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,6 +121,7 @@ def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, sta
         If the transition has no finding; see ``tell_command``.
     """
     alarm, finding = transition.alarm, transition.finding
+    frame = occasion.payload.header if isinstance(occasion.payload, FramePayload) else None
     if finding is None:
         raise ValueError("a transition without a finding is told from the last alert of its key")
     return Alert(
@@ -152,6 +157,8 @@ def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, sta
         camera=occasion.source if occasion.is_camera else None,
         part=occasion.part,
         boxes=finding.boxes,
+        frame_w=None if frame is None else frame.width,
+        frame_h=None if frame is None else frame.height,
         model=occasion.model.name or None,
         model_version=occasion.model.version or None,
         model_sha256=occasion.model.sha256 or None,

@@ -12,12 +12,13 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.bundle.manifest import Manifest
+from edge_runtime.bundle.manifest import Manifest, WindowPreprocessing
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.fit import require_fit
 from edge_runtime.errors import MessageError
 from edge_runtime.findings import Finding
 from edge_runtime.timeseries.joining import ChannelJoiner, JoinState
+from edge_runtime.timeseries.judged import JudgedWindow, pack_marks
 from edge_runtime.timeseries.monitor import Monitor
 
 _log = logging.getLogger(__name__)
@@ -50,6 +51,13 @@ class Watch:
         self._order = require_fit(source, manifest)
         self._joiner = ChannelJoiner(len(source.channels))
         self._monitor = monitor
+        monitor.on_window = self._see
+        declared = manifest.preprocessing
+        assert isinstance(declared, WindowPreprocessing)  # require_fit has seen to it
+        self._channels = tuple((channel.name, channel.unit) for channel in declared.channels)
+        self._rate_hz = declared.rate_hz
+        self._windows: list[protocol.Window] = []
+        self._room = 0
         self._counted = asdict(monitor.counts)
         self._taken: OrderedDict[BlockKey, None] = OrderedDict()
 
@@ -61,6 +69,7 @@ class Watch:
         A block that was taken before and that the broker delivers ``again`` is counted as late: what was acknowledged
         too late may be older than the window, and would look like a clock that was set back.
         """
+        self._windows, self._room = [], protocol.WINDOWS_BYTES
         key = (first, float(times[0]), zlib.crc32(values.tobytes()))
         if again and key in self._taken:
             self._monitor.counts.late += len(values)
@@ -73,6 +82,31 @@ class Watch:
             return (), None
         findings = self._monitor.push(np.ascontiguousarray(rows[:, self._order]), row_times)
         return tuple(findings), float(row_times[-1])
+
+    def _see(self, window: JudgedWindow) -> None:
+        """Keep an abnormal window, as long as there is room in the answer."""
+        if window.samples.nbytes + window.times.nbytes > self._room:
+            return
+        kept = protocol.Window(
+            window.first,
+            len(window.findings),
+            self._channels,
+            self._rate_hz,
+            window.times.astype("<f8").tobytes(),
+            window.samples.astype("<f4").tobytes(),
+            pack_marks(window.held),
+        )
+        if kept.size <= self._room:
+            self._room -= kept.size
+            self._windows.append(kept)
+
+    def windows(self) -> tuple[protocol.Window, ...]:
+        """Give the abnormal windows of the last block, as far as there was room."""
+        return tuple(self._windows)
+
+    def judge(self, samples: npt.NDArray[np.float32]) -> list[Finding]:
+        """Judge one window beside the stream."""
+        return self._monitor.judge(samples)
 
     def irregular(self) -> dict[protocol.Irregularity, int]:
         """Count the samples that were not simply used, since the last call."""

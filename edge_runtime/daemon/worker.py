@@ -68,14 +68,25 @@ def _next_packet(channel: socket.socket) -> bytes:
 
 
 def _answer(channel: socket.socket, done: protocol.Done) -> None:
-    """Send an answer; one that is larger than the kernel's buffer goes without window states, which begin anew then."""
+    """Send an answer; one that is larger than the kernel's buffer goes without evidence.
+
+    Where that is not enough it goes without window states too, which begin anew then.
+    """
     try:
         channel.send(protocol.encode(done))
     except OSError as error:
         if error.errno != errno.EMSGSIZE:
             raise
-        lighter = tuple(msgspec.structs.replace(outcome, state=None) for outcome in done.outcomes)
-        channel.send(protocol.encode(msgspec.structs.replace(done, outcomes=lighter)))
+        if any(outcome.windows for outcome in done.outcomes):
+            _answer(channel, _without(done, windows=()))
+        else:
+            channel.send(protocol.encode(_without(done, state=None)))
+
+
+def _without(done: protocol.Done, **empty: object) -> protocol.Done:
+    """Leave something out of every outcome."""
+    outcomes = tuple(msgspec.structs.replace(outcome, **empty) for outcome in done.outcomes)
+    return msgspec.structs.replace(done, outcomes=outcomes)
 
 
 def _build(channel: socket.socket, orders: protocol.Load) -> Stream:

@@ -14,7 +14,7 @@ _SEGMENT = re.compile(r"[a-z0-9_.-]{1,128}")
 _FORBIDDEN = re.compile(r"[^a-z0-9_.-]+")
 _MAX_SEGMENT = 128
 
-Evidence = Literal["snapshot.jpg", "heatmap.png", "window.cbor"]
+Evidence = Literal["snapshot.jpg", "snapshot.png", "heatmap.png", "window.cbor"]
 
 
 def segment(text: str) -> str:
@@ -195,6 +195,7 @@ CHANNELS: tuple[Channel, ...] = (
     Channel("alertState", f"{_GATEWAY}alert/state/{{key}}", messages.Alert, qos=1, retained=True),
     Channel("alertSummary", f"{_GATEWAY}alert/summary", messages.AlertSummary, qos=1, retained=True),
     Channel("snapshot", f"{_GATEWAY}evidence/{{alert_id}}/snapshot.jpg", "image/jpeg", qos=1),
+    Channel("snapshotPng", f"{_GATEWAY}evidence/{{alert_id}}/snapshot.png", "image/png", qos=1),
     Channel("heatmap", f"{_GATEWAY}evidence/{{alert_id}}/heatmap.png", "image/png", qos=1),
     Channel("window", f"{_GATEWAY}evidence/{{alert_id}}/window.cbor", "application/cbor", qos=1),
     Channel("modelInstalled", f"{_GATEWAY}model/{{model}}/installed", messages.ModelInstalled, qos=1, retained=True),

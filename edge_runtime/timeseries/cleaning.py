@@ -118,7 +118,7 @@ class Cleaner:
         """Forget the last values: after a hole in time they say nothing about now."""
         self.state = initial_state(len(self._low))
 
-    def clean(self, values: Floats) -> tuple[Floats, npt.NDArray[np.bool_]]:
+    def clean(self, values: Floats) -> tuple[Floats, npt.NDArray[np.bool_], npt.NDArray[np.bool_] | None]:
         """Judge a block of samples that follow each other.
 
         Parameters
@@ -132,6 +132,8 @@ class Cleaner:
             Samples with the last valid value in place of invalid ones.
         usable : bool, shape (n,)
             False where a model must not see the sample.
+        invalid : bool, shape (n, n_channels), or None
+            True where a value was invalid; None when all are valid.
         """
         state = self.state
         cleaned, mask, usable = window.clean_block(
@@ -146,14 +148,16 @@ class Cleaner:
             state.repeated,
         )
         counts = self._counts
+        invalid = None
         if mask.any():
+            invalid = mask != 0
             counts.not_finite += int(np.count_nonzero(mask == window.NOT_FINITE))
             counts.out_of_range += int(np.count_nonzero(mask == window.OUT_OF_RANGE))
             counts.stuck += int(np.count_nonzero(mask == window.STUCK))
             n_unusable = int(np.count_nonzero(~usable))
             counts.unusable += n_unusable
             counts.held += int(np.count_nonzero(mask.any(axis=1))) - n_unusable
-        return cleaned, usable
+        return cleaned, usable, invalid
 
 
 @dataclass(frozen=True, slots=True)

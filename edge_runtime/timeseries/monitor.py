@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import asdict, fields
 from itertools import pairwise
 from typing import Any
@@ -17,6 +18,7 @@ from edge_runtime.inference.interface import Runtime
 from edge_runtime.kernels.window import SampleRing
 from edge_runtime.timeseries.cleaning import Cleaner, CleaningCounts, CleaningState, check_times, split_runs
 from edge_runtime.timeseries.failure import FailureModel
+from edge_runtime.timeseries.judged import HeldValues, JudgedWindow, pack_marks, unpack_marks
 from edge_runtime.timeseries.normalise import WindowPreprocessor
 from edge_runtime.timeseries.state import WindowState, decode_state, encode_state
 
@@ -41,6 +43,8 @@ class Monitor:
     ----------
     counts : CleaningCounts
         What happened to the samples so far.
+    on_window : callable of JudgedWindow, or None
+        Told of every window with an abnormal finding, before the next one is gathered.
 
     Raises
     ------
@@ -57,6 +61,7 @@ class Monitor:
             raise BundleFormatError(f'"{manifest.name}" takes {len(inputs)} inputs; a sensor stream gives one')
         self.manifest = manifest
         self.counts = CleaningCounts()
+        self.on_window: Callable[[JudgedWindow], None] | None = None
         self._declaration = hashlib.sha256(canonical_json(preprocessing)).hexdigest()
         self._max_gap_s = preprocessing.max_gap_s
         self._duration_s = preprocessing.length / preprocessing.rate_hz if preprocessing.rate_hz > 0 else 0.0
@@ -64,7 +69,9 @@ class Monitor:
         self._runtime = runtime
         self._cleaner = Cleaner(preprocessing.channels, preprocessing.max_hold, self.counts)
         self._ring = SampleRing(self._n_channels, preprocessing.length, preprocessing.hop)
+        self._held = HeldValues(preprocessing.length, self._n_channels)
         self._newest: float | None = None
+        self._n_findings = 0
         self._preprocessor = WindowPreprocessor(preprocessing, inputs[0])
         self._failure = FailureModel(manifest, outputs[0])
         self._window = np.empty((preprocessing.length, self._n_channels), np.float32)
@@ -93,6 +100,7 @@ class Monitor:
             If the engine fails or gives no usable output; the rest of the block is not taken, and a new window begins.
         """
         self._require_block(values, times)
+        self._n_findings = 0
         if not len(values):
             return []
         self.counts.samples += len(values)
@@ -119,7 +127,9 @@ class Monitor:
         findings: list[Finding] = []
         if np.isfinite(times[-1]):
             self._newest = float(times[-1])
-        cleaned, usable = self._cleaner.clean(values)
+        cleaned, usable, invalid = self._cleaner.clean(values)
+        if invalid is not None:
+            self._held.note(invalid, usable)
         unusable = () if usable.all() else np.flatnonzero(~usable).tolist()
         bounds = [-1, *unusable, len(values)]
         for before, after in pairwise(bounds):
@@ -127,7 +137,9 @@ class Monitor:
                 self._ring.reset()
             start = before + 1
             while start < after:
-                start += self._ring.append(cleaned[start:after], times[start:after])
+                taken = self._ring.append(cleaned[start:after], times[start:after])
+                self._held.take(taken)
+                start += taken
                 if self._ring.until_due == 0:
                     findings += self._judge()
         return findings
@@ -145,13 +157,45 @@ class Monitor:
     def _judge(self) -> list[Finding]:
         """Run the model on the window held."""
         self._ring.fill_samples(self._window)
-        self._preprocessor.fill_into(self._window, self._tensor)
         try:
-            return self._failure.findings(self._runtime.run([self._tensor]))
+            findings = self.judge(self._window)
         except InferenceError:
             # The caller drops the rest of the block: no later window may span that hole.
             self._ring.reset()
             raise
+        if self.on_window is not None and any(finding.abnormal for finding in findings):
+            held = self._held.last(len(self._window))
+            times = self._ring.times()
+            self.on_window(JudgedWindow(self._n_findings, tuple(findings), self._window, times, held))
+        self._n_findings += len(findings)
+        return findings
+
+    def judge(self, window: Floats) -> list[Finding]:
+        """Run the model on a window of its own; the stream is neither asked nor changed.
+
+        Parameters
+        ----------
+        window : float32, shape (length, n_channels)
+            Samples as cleaning gives them, in the manifest's order of channels and in their units, oldest first.
+
+        Returns
+        -------
+        findings : list of Finding
+            The same as when ``push`` completed this window, to the bit.
+
+        Raises
+        ------
+        PayloadFormatError
+            If it is no such window.
+        InvocationError
+            If the engine fails or gives no usable output.
+        """
+        if window.shape != self._window.shape or window.dtype != np.float32:
+            raise PayloadFormatError(
+                f"a window is float32 {self._window.shape}, got {window.dtype} {window.shape}", reason="window_shape"
+            )
+        self._preprocessor.fill_into(window, self._tensor)
+        return self._failure.findings(self._runtime.run([self._tensor]))
 
     def _require_block(self, values: npt.NDArray[Any], times: npt.NDArray[Any] | None) -> None:
         if values.ndim != 2 or values.shape[1] != self._n_channels or values.dtype != np.float32:  # noqa: PLR2004
@@ -191,6 +235,7 @@ class Monitor:
             held=cleaning.held.astype("<i8").tobytes(),
             repeated=cleaning.repeated.astype("<i8").tobytes(),
             counts=asdict(self.counts),
+            marks=pack_marks(self._held.last(self._ring.count)),
         )
         return encode_state(state)
 
@@ -219,6 +264,7 @@ class Monitor:
         values, times = _array(state.values, "<f4"), _array(state.times, "<f8")
         last, previous = _array(state.last, "<f4"), _array(state.previous, "<f4")
         held, repeated = _array(state.held, "<i8"), _array(state.repeated, "<i8")
+        marks = _marks(state.marks, len(times), n)
         names = {field.name for field in fields(CleaningCounts)}
         fits = (
             len(values) == len(times) * n
@@ -230,10 +276,19 @@ class Monitor:
         if not fits:
             raise PayloadFormatError("the window state contradicts itself", reason="window_state")
         self._ring.restore(values.reshape(-1, n), times, state.until_due)
+        self._held.restore(marks)
         self._newest = state.newest
         self._cleaner.state = CleaningState(last, previous, held, repeated)
         for name, count in state.counts.items():
             setattr(self.counts, name, count)
+
+
+def _marks(packed: bytes, n_samples: int, n_channels: int) -> npt.NDArray[np.bool_]:
+    """Read the marks of held values, refusing a wrong length."""
+    try:
+        return unpack_marks(packed, n_samples, n_channels)
+    except ValueError as error:
+        raise PayloadFormatError("the window state contradicts itself", reason="window_state") from error
 
 
 def _array(encoded: bytes, dtype: str) -> npt.NDArray[Any]:

@@ -16,7 +16,7 @@ Bytes = Annotated[bytes, Meta(max_length=MAX_STATE_BYTES)]
 Counter = Annotated[int, Meta(ge=0, le=2**62)]
 
 
-class WindowState(Struct, frozen=True, forbid_unknown_fields=True):
+class WindowState(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
     """Where a monitor is in its stream. Arrays are raw little-endian bytes in C order.
 
     Attributes
@@ -39,6 +39,8 @@ class WindowState(Struct, frozen=True, forbid_unknown_fields=True):
         Invalid samples replaced in a row, repetitions in a row.
     counts : dict of str to int
         Counters of the cleaning.
+    marks : bits (count, n_channels)
+        Values held that stand in for invalid ones; left out when there are none.
     """
 
     schema: Literal["edge.window-state/1"]
@@ -52,6 +54,7 @@ class WindowState(Struct, frozen=True, forbid_unknown_fields=True):
     held: Bytes
     repeated: Bytes
     counts: Annotated[dict[str, Counter], Meta(max_length=32)]
+    marks: Bytes = b""
 
 
 def encode_state(state: WindowState) -> bytes:

@@ -15,12 +15,14 @@ PIPELINES = frozenset({"surface"})
 FINDING = Finding(
     "vision.defect", "crack", 0.9, 0.6, 0.4, abnormal=True, clearable=False, boxes=((1.0, 2.0, 3.0, 4.0, 0.5),)
 )
+WINDOW = protocol.Window(0, 1, (("vibration", "mm/s"), ("load", "")), 16.0, bytes(16), bytes(16), b"\x80")
 SPOKEN: tuple[protocol.FromWorker, ...] = (
     protocol.Building("surface"),
     protocol.Built("surface", "litert", protocol.Answers("e", "1", "i", (("int8", (2, 2), b"abcd"),))),
     protocol.Refused("surface", "no"),
     protocol.Ready(("seccomp",)),
     protocol.Done(7, (protocol.Outcome("surface", (FINDING,), verdict="ng", state=b"state", at=5.0),), 1.5),
+    protocol.Done(8, (protocol.Outcome("surface", (FINDING,), windows=(WINDOW,)),), 1.5),
 )
 
 

@@ -215,3 +215,48 @@ def test_values_that_are_no_numbers_do_not_end_the_worker() -> None:
     values = np.full((16, 4), np.nan, np.float32)
     (outcome,) = stream(window_plan()).process(*block(values, 0))
     assert all(np.isfinite(finding.score) for finding in outcome.findings)
+
+
+def window_task(values: npt.NDArray[np.float32], pipeline: str = "life") -> tuple[protocol.WindowTask, memoryview]:
+    data = values.tobytes()
+    return protocol.WindowTask(1, pipeline, 0, len(data), *values.shape), memoryview(data)
+
+
+def test_abnormal_windows_are_handed_over_and_give_the_same_findings_when_judged_again() -> None:
+    worker = stream(window_plan())
+    (outcome,) = worker.process(*block(samples(400) * 3, 0))
+    assert len(outcome.windows) == sum(finding.abnormal for finding in outcome.findings) > 0
+    for window in outcome.windows:
+        again = np.frombuffer(window.samples, np.float32).reshape(16, 4)
+        (judged,) = worker.process(*window_task(again))
+        assert judged.findings == outcome.findings[window.first : window.first + window.count]
+
+
+def test_normal_windows_are_not_handed_over() -> None:
+    (outcome,) = stream(window_plan()).process(*block(samples(16) * 0, 0))
+    assert (len(outcome.findings), outcome.windows) == (1, ())
+
+
+def test_windows_handed_over_stay_within_the_bound() -> None:
+    always = {"*": (1e9, 1e10)}
+    (outcome,) = stream(window_plan(thresholds=always)).process(*block(samples(8000), 0))
+    n_abnormal = sum(finding.abnormal for finding in outcome.findings)
+    sizes = [window.size for window in outcome.windows]
+    assert sum(sizes) <= protocol.WINDOWS_BYTES < n_abnormal * sizes[0]
+    assert sum(sizes) + sizes[0] > protocol.WINDOWS_BYTES
+
+
+def test_windows_of_one_block_are_not_handed_over_with_the_next() -> None:
+    worker = stream(window_plan())
+    worker.process(*block(samples(400) * 3, 0))
+    (outcome,) = worker.process(*block(samples(1), 400))
+    assert outcome.windows == ()
+
+
+def test_a_window_of_another_shape_is_refused() -> None:
+    (outcome,) = stream(window_plan()).process(*window_task(samples(15)))
+    assert outcome.reason == "window_shape"
+
+
+def test_a_window_for_a_pipeline_that_is_not_there_gives_nothing() -> None:
+    assert stream(window_plan()).process(*window_task(samples(16), "other")) == []

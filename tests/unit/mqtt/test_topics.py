@@ -26,6 +26,7 @@ def test_builders_give_the_published_addresses() -> None:
         TOPICS.alert_state("key"),
         TOPICS.alert_summary(),
         TOPICS.evidence("alert_id", "snapshot.jpg"),
+        TOPICS.evidence("alert_id", "snapshot.png"),
         TOPICS.evidence("alert_id", "heatmap.png"),
         TOPICS.evidence("alert_id", "window.cbor"),
         TOPICS.model("model", "installed"),
