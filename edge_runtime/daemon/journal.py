@@ -60,6 +60,7 @@ class Journal(Generic[Token]):
         self._since: float | None = None
         self._retry_at = 0.0
         self._sequence: dict[str, int] = {}
+        self._committed: dict[str, int] = {}
         self.fault: str = ""
 
     def next_seq(self, series: str) -> int:
@@ -70,6 +71,10 @@ class Journal(Generic[Token]):
     def last_seq(self, series: str) -> int:
         """Give the highest number of a series so far."""
         return self._sequence.get(series, 0)
+
+    def committed(self) -> dict[str, int]:
+        """Give the highest number of each series that is on disk."""
+        return dict(self._committed)
 
     def add_event(self, event: Outgoing) -> None:
         """Commit this event with the next batch, at once."""
@@ -127,6 +132,7 @@ class Journal(Generic[Token]):
         if (ended := self._clock()) - began > _SLOW_S:
             self._slow_at = ended
         self.fault = ""
+        self._committed |= {event.series: event.seq for event in self._events if event.series}
         tokens, self._tokens = self._tokens, []
         self._events, self._state, self._since = [], {}, None
         for token in tokens:

@@ -53,6 +53,15 @@ class Metrics:
         self.replaced = Counter(
             "edge_worker_replacements", "Workers lost, by reason.", ["reason"], registry=self.registry
         )
+        self.evidence_dropped = Counter(
+            "edge_evidence_dropped", "Unsent evidence that was dropped, by reason.", ["reason"], registry=self.registry
+        )
+        self.results_held_back = Counter(
+            "edge_results_held_back", "Results that were not shown, since events waited.", registry=self.registry
+        )
+        self.sequence_gaps = Counter(
+            "edge_sequence_gaps", "Audits that found numbers missing.", ["series"], registry=self.registry
+        )
         self.outbox_depth = Gauge("edge_outbox_events", "Events that the broker lacks.", registry=self.registry)
         self.outbox_age = Gauge("edge_outbox_oldest_seconds", "Age of the oldest of them.", registry=self.registry)
         self.connected = Gauge("edge_broker_connected", "1 while the broker is there.", registry=self.registry)

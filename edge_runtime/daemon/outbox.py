@@ -11,15 +11,22 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import msgspec
-
+from edge_runtime.daemon.outbox_room import (
+    Doomed,
+    delete,
+    find_oldest_acknowledged,
+    find_oldest_evidence,
+    find_past,
+    forget_ended_sequences,
+)
 from edge_runtime.daemon.outbox_schema import open_database
+from edge_runtime.daemon.restamping import moved, restamped
 from edge_runtime.errors import HostEnvironmentError
 
 _INSERT = """
@@ -31,11 +38,7 @@ INSERT INTO sequence (boot_id, series, last) VALUES (?, ?, ?)
 ON CONFLICT (boot_id, series) DO UPDATE SET last = max(last, excluded.last)
 """
 
-_SIZES = "SELECT id, boot_id, series, length(payload), priority = 2, acked_ms IS NOT NULL, held FROM event"
-
 _ROOM_SHARE = 64
-#: What a clock that was never set gives is no age.
-_CLOCK_SET_MS = 1_735_689_600_000
 
 
 class Priority(IntEnum):
@@ -98,27 +101,14 @@ class Stored:
     priority: int = Priority.ALERT
 
 
-class _Doomed(NamedTuple):
-    """An event that is deleted."""
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The account of a series of one run: its last number, and how many of its events were deleted after their time."""
 
-    id: int
     boot_id: str
     series: str
-    size: int
-    is_evidence: int
-    acknowledged: int
-    held: int
-
-
-def _up_to(n_bytes: int, events: Iterable[_Doomed]) -> list[_Doomed]:
-    """Take events until they make up so many bytes."""
-    found = []
-    for event in events:
-        if n_bytes <= 0:
-            break
-        found.append(event)
-        n_bytes -= event.size
-    return found
+    last: int
+    deleted: int
 
 
 class Outbox:
@@ -143,8 +133,12 @@ class Outbox:
 
     Attributes
     ----------
+    boot_id : str
+        The present run.
     evidence_dropped : dict of str to int
         Unsent evidence that this run dropped, by reason: ``bytes`` or ``age``.
+    n_removed : int
+        Grows whenever an unsent event is gone.
 
     Raises
     ------
@@ -164,13 +158,14 @@ class Outbox:
         evidence_max_age_s: float = 604_800.0,
     ) -> None:
         self._path = path
-        self._boot_id = boot_id
+        self.boot_id = boot_id
         self._clock = clock
         self._max_bytes = max_bytes
         self._retention_s = retention_s
         self._evidence_max_bytes = evidence_max_bytes
         self._evidence_max_age_s = evidence_max_age_s
         self.evidence_dropped = {"bytes": 0, "age": 0}
+        self.n_removed = 0
         self._may_purge = True
         try:
             self._database = open_database(path)
@@ -207,7 +202,7 @@ class Outbox:
         with self._transaction(f"store {len(events)} events"):
             added = self._insert(events, now_ms)
             doomed = self._evidence_over(added)
-            self._delete(doomed)
+            delete(self._database, doomed)
             self._database.executemany(
                 "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
                 [(key, value) for key, value in state.items() if value is not None],
@@ -228,7 +223,7 @@ class Outbox:
                 _INSERT,
                 (
                     event.event_id,
-                    self._boot_id,
+                    self.boot_id,
                     event.series,
                     event.seq,
                     int(event.priority),
@@ -242,7 +237,7 @@ class Outbox:
             if cursor.rowcount:
                 added.append(event)
         last = {event.series: event.seq for event in added if event.series}
-        self._database.executemany(_COUNT_ON, [(self._boot_id, series, seq) for series, seq in last.items()])
+        self._database.executemany(_COUNT_ON, [(self.boot_id, series, seq) for series, seq in last.items()])
         return added
 
     def _grow(self, priority: int, n_bytes: int) -> None:
@@ -330,48 +325,26 @@ class Outbox:
         done_ms = round((now_s - self._retention_s) * 1000)
         aged_ms = round((now_s - self._evidence_max_age_s) * 1000)
         with self._transaction("delete old events"):
-            past = self._find("acked_ms IS NOT NULL AND acked_ms < ?", done_ms)
-            aged = self._find("priority = 2 AND committed_ms BETWEEN ? AND ?", _CLOCK_SET_MS, aged_ms)
-            doomed = list({event.id: event for event in (*past, *aged)}.values())
+            doomed = find_past(self._database, done_ms=done_ms, aged_ms=aged_ms)
             excess = self._bytes - sum(event.size for event in doomed if not event.is_evidence) - self._max_bytes
             if excess > 0:
-                besides = {event.id for event in doomed}
-                doomed += self._oldest_acknowledged(excess + self._max_bytes // _ROOM_SHARE, besides)
-            self._delete(doomed)
+                wanted = excess + self._max_bytes // _ROOM_SHARE
+                doomed += find_oldest_acknowledged(self._database, wanted, besides={event.id for event in doomed})
+            delete(self._database, doomed)
+            forget_ended_sequences(self._database, self.boot_id)
         self._forget(doomed, dropped="age")
         self._may_purge = self._bytes <= self._max_bytes
         return len(doomed)
 
-    def _find(self, condition: str, *values: int) -> list[_Doomed]:
-        return [_Doomed(*row) for row in self._database.execute(f"{_SIZES} WHERE {condition}", values)]
-
-    def _oldest_acknowledged(self, n_bytes: int, besides: set[int]) -> list[_Doomed]:
-        """Find the oldest acknowledged events, without evidence, that make up so many bytes."""
-        # By the table itself, so that the oldest come first without a sort of all of them.
-        query = f"{_SIZES} NOT INDEXED WHERE acked_ms IS NOT NULL AND priority <> 2 ORDER BY id"
-        with closing(self._database.execute(query)) as rows:
-            return _up_to(n_bytes, (event for row in rows if (event := _Doomed(*row)).id not in besides))
-
-    def _evidence_over(self, added: Iterable[Outgoing]) -> list[_Doomed]:
-        """Find the evidence that must go for what was just added: the oldest that the broker has, then the oldest."""
+    def _evidence_over(self, added: Iterable[Outgoing]) -> list[Doomed]:
+        """Find the evidence that must go for what was just added."""
         n_bytes = sum(len(event.payload) for event in added if event.priority == Priority.EVIDENCE)
         excess = self._evidence_bytes + n_bytes - self._evidence_max_bytes
         if not n_bytes or excess <= 0:
             return []
-        query = f"{_SIZES} WHERE priority = 2 ORDER BY acked_ms IS NULL, id"
-        with closing(self._database.execute(query)) as rows:
-            return _up_to(excess + self._evidence_max_bytes // _ROOM_SHARE, (_Doomed(*row) for row in rows))
+        return find_oldest_evidence(self._database, excess + self._evidence_max_bytes // _ROOM_SHARE)
 
-    def _delete(self, doomed: Sequence[_Doomed]) -> None:
-        """Delete events, and note for the audit how many of each sequence."""
-        self._database.executemany("DELETE FROM event WHERE id = ?", [(event.id,) for event in doomed])
-        counts = Counter((event.boot_id, event.series) for event in doomed if event.series)
-        self._database.executemany(
-            "UPDATE sequence SET deleted = deleted + ? WHERE boot_id = ? AND series = ?",
-            [(count, *key) for key, count in counts.items()],
-        )
-
-    def _forget(self, doomed: Iterable[_Doomed], *, dropped: str) -> None:
+    def _forget(self, doomed: Iterable[Doomed], *, dropped: str) -> None:
         """Count what was deleted out of what is there."""
         for event in doomed:
             self._grow(Priority.EVIDENCE if event.is_evidence else Priority.ALERT, -event.size)
@@ -379,6 +352,7 @@ class Outbox:
             if not event.acknowledged:
                 self._unsent -= 1
                 self.evidence_dropped[dropped] += 1
+                self.n_removed += 1
 
     @property
     def full(self) -> bool:
@@ -432,11 +406,11 @@ class Outbox:
                 payload, committed_ms, priority = self._database.execute(
                     "SELECT payload, committed_ms, priority FROM event WHERE id = ?", (number,)
                 ).fetchone()
-                restamped = _restamped(payload, offset_ms)
-                grown[priority] += len(restamped) - len(payload)
+                corrected = restamped(payload, offset_ms)
+                grown[priority] += len(corrected) - len(payload)
                 self._database.execute(
                     "UPDATE event SET payload = ?, committed_ms = ?, held = 0 WHERE id = ?",
-                    (restamped, _moved(committed_ms, offset_ms), number),
+                    (corrected, moved(committed_ms, offset_ms), number),
                 )
         for priority, n_bytes in grown.items():
             self._grow(priority, n_bytes)
@@ -451,8 +425,22 @@ class Outbox:
     def last_seq(self, series: str) -> int:
         """Give the highest number of a series during the present run."""
         return self._scalar(
-            "SELECT coalesce(max(seq), 0) FROM event WHERE boot_id = ? AND series = ?", (self._boot_id, series)
+            "SELECT coalesce(max(seq), 0) FROM event WHERE boot_id = ? AND series = ?", (self.boot_id, series)
         )
+
+    def accounts(self) -> list[Account]:
+        """Give the account of every series of every run of which something is kept."""
+        return [Account(*row) for row in self._rows("SELECT boot_id, series, last, deleted FROM sequence")]
+
+    def n_kept(self, boot_id: str, series: str, *, after: int = 0) -> int:
+        """Count the numbers of a series that are in the outbox, beyond one of them."""
+        query = "SELECT count(DISTINCT seq) FROM event WHERE boot_id = ? AND series = ? AND seq > ?"
+        return self._scalar(query, (boot_id, series, after))
+
+    def still_unsent(self, ids: Iterable[int]) -> set[int]:
+        """Give those of the ids that wait: evidence may be dropped while it is refused."""
+        query = "SELECT 1 FROM event WHERE id = ? AND acked_ms IS NULL"
+        return {number for number in ids if self._rows(query, (number,))}
 
     def latest(self, series: str, limit: int) -> list[bytes]:
         """Give the payloads of the last events of a series, of any run, the oldest first."""
@@ -498,24 +486,3 @@ class Outbox:
             return self._database.execute(query, values).fetchall()
         except sqlite3.Error as error:
             raise HostEnvironmentError(f"{self._path}: the outbox cannot be read: {error}") from error
-
-
-def _restamped(payload: bytes, offset_ms: int) -> bytes:
-    """Correct the times of a payload that were taken before the clock was set."""
-    try:
-        fields = msgspec.json.decode(payload)
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return payload
-    if not isinstance(fields, dict):
-        return payload
-    times = {
-        name: _moved(value, offset_ms)
-        for name, value in fields.items()
-        if name.endswith("_ms") and name != "latency_ms" and type(value) is int
-    }
-    return msgspec.json.encode(fields | times)
-
-
-def _moved(time_ms: int, offset_ms: int) -> int:
-    """Correct one time where it lies before the clock was set."""
-    return time_ms + offset_ms if time_ms < _CLOCK_SET_MS else time_ms

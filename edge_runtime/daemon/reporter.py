@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from edge_runtime.config import Config
 from edge_runtime.daemon import lifecycle, protocol
+from edge_runtime.daemon.bookkeeping import Bookkeeper
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
@@ -26,7 +27,6 @@ from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 _HEALTH_EVERY_S = 10.0
 #: While something is wrong, so that its end is told soon.
 _ILL_EVERY_S = 2.0
-_PURGE_EVERY_S = 60.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,13 @@ class Reporter:
         self._told: tuple[object, ...] = ()
         self.latest = b""
         self._next_health = clock.monotonic() + _HEALTH_EVERY_S
-        self._next_purge = clock.monotonic() + _PURGE_EVERY_S
+        self._bookkeeper = Bookkeeper(
+            parts.outbox,
+            parts.journal.committed,
+            remember=health.remember,
+            metrics=parts.metrics,
+            complaints=parts.complaints,
+        )
 
     def due_in(self, now: float) -> float:
         """Seconds until ``report`` has something to do by itself."""
@@ -124,6 +130,9 @@ class Reporter:
         self._sampled[pipeline] = self._sampled.get(pipeline, 0) + 1
         if self._sampled[pipeline] % every:
             return
+        if self._parts.sender.n_waiting > 0:  # what people were promised goes first
+            self._parts.metrics.results_held_back.inc()
+            return
         digest = payload.sha256() if isinstance(payload, FramePayload) else None
         result = tell_result(outcome, occasion, now_s=self._clock.wall(), input_sha256=digest)
         self._parts.front.say_result(result)
@@ -142,6 +151,7 @@ class Reporter:
         if parts.desk.changed and connected:
             parts.desk.changed = False
             parts.front.say_summary(parts.desk.summary())
+        self._bookkeeper.look(now)
         fault = bool(parts.journal.fault or parts.sender.fault)
         condition = (
             connected,
@@ -152,15 +162,13 @@ class Reporter:
             parts.journal.is_slow(now),
             parts.status.failed(),
             parts.troubles(),
+            self._bookkeeper.n_incidents,
         )
         if now < self._next_health and condition == self._told:
             return
         self._told = condition
         well = self._say_health(self._vitals(connected=connected))
         self._next_health = now + (_HEALTH_EVERY_S if well else _ILL_EVERY_S)
-        if now >= self._next_purge:
-            self._next_purge = now + _PURGE_EVERY_S
-            self._purge()
 
     def _vitals(self, *, connected: bool) -> lifecycle.Vitals:
         parts = self._parts
@@ -203,10 +211,3 @@ class Reporter:
         }
         parts.front.say_health(health, lifecycle.figures(figures, self._clock.wall()))
         return health.ok
-
-    def _purge(self) -> None:
-        """Forget what is past its retention; a disk that refuses is told in health by the next commit."""
-        try:
-            self._parts.outbox.purge()
-        except HostEnvironmentError as error:
-            self._parts.complaints.say("sending", "outbox", "purge_failed", str(error))

@@ -68,6 +68,7 @@ class Sender:
         self._mark_at = 0.0
         self._connected_ms = 0
         self._pause_until = 0.0
+        self._n_removed = outbox.n_removed
         self.fault = ""
 
     def connected(self) -> None:
@@ -135,6 +136,10 @@ class Sender:
 
     def _hand_over(self, now: float) -> int:
         """Publish what may go."""
+        if self._n_removed != self._outbox.n_removed:  # evidence that was refused may be gone
+            self._n_removed = self._outbox.n_removed
+            kept = self._outbox.still_unsent(self._refused)
+            self._refused = {stored: refusal for stored, refusal in self._refused.items() if stored in kept}
         room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
         if room <= 0 or self._outbox.ready <= len(self._tickets) + len(self._acknowledged):
             return 0

@@ -22,7 +22,10 @@ class Broker:
     too_long: set[str] = field(default_factory=set)
     tickets: dict[int, str] = field(default_factory=dict)
 
-    def publish(self, topic: str, _payload: bytes, _retain: bool) -> int | None:
+    payloads: list[bytes] = field(default_factory=list)
+
+    def publish(self, topic: str, payload: bytes, _retain: bool) -> int | None:
+        self.payloads.append(payload)
         if topic in self.too_long:
             raise ValueError("longer than the session takes")
         ticket = len(self.tickets) + 1
@@ -112,3 +115,36 @@ def test_a_live_alarm_goes_before_events_that_are_sent_again(office: Office) -> 
     office.turn()
     office.turn()
     assert office.broker.taken[2:] == ["new", "old1", "old2"]
+
+
+def test_evidence_is_sent_as_it_is(office: Office) -> None:
+    office.outbox.commit([Outgoing("e1", "", 0, Priority.EVIDENCE, "e", b"\xff\xd8 picture")], {})
+    office.turn()
+    assert office.broker.payloads == [b"\xff\xd8 picture"]
+
+
+def test_held_events_are_not_sent_and_nothing_is_due_for_them(office: Office) -> None:
+    office.outbox.commit([Outgoing("h1", "alert", 1, Priority.ALERT, "t", b"{}", held=True)], {})
+    office.turn()
+    assert office.broker.taken == []
+    assert office.sender.due_in(office.now) is None
+
+
+def test_evidence_that_is_dropped_while_it_is_refused_is_refused_no_longer(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="b", evidence_max_bytes=1000)
+    office = Office(outbox, Broker(refuses={"e"}))
+    outbox.commit([Outgoing("e1", "", 0, Priority.EVIDENCE, "e", bytes(600))], {})
+    office.turn()
+    assert office.sender.n_refused == 1
+    outbox.commit([Outgoing("e2", "", 0, Priority.EVIDENCE, "f", bytes(600))], {})
+    office.turn()
+    assert (office.sender.n_refused, office.broker.taken) == (0, ["f"])
+    outbox.close()
+
+
+def test_what_waits_is_what_could_not_be_handed_over_yet(office: Office) -> None:
+    assert office.sender.n_waiting == 0
+    office.commit("a", "b")
+    assert office.sender.n_waiting == 2
+    office.turn()
+    assert office.sender.n_waiting == 0
