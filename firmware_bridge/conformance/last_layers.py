@@ -29,7 +29,8 @@ def svdf(maker: GraphMaker, source: int) -> int:
     """Add RESHAPE and SVDF with int8 or int16 state."""
     count = int(np.prod(maker.shape(source)))
     flat = reshape(maker, source, (1, count))
-    rank, units, memory = maker.pick(1, 2), int(maker.dice.integers(1, 6)), int(maker.dice.integers(1, 7))
+    rank, units = maker.pick(1, 2), int(maker.dice.integers(1, 6))
+    memory = int(maker.dice.integers(1, maker.pick(7, 40)))
     filters = rank * units
     feature, _ = maker.weights((filters, count), 0, per_channel=False)
     wide = bool(maker.pick(0, 1))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.arithmetic import activation_range, quantize_multiplier
-from firmware_bridge.lowering import Lowering, pad_axis, per_channel_scales, product, round_up_4
+from firmware_bridge.lowering import MAX_FAST_SUM, Lowering, pad_axis, per_channel_scales, product, round_up_4
 from firmware_bridge.model import Operator, Tensor
 from firmware_bridge.operators.sliding import Geometry, slide_distance
 from firmware_bridge.program import Call, Params, Scratch, Table
@@ -102,24 +102,31 @@ def output_clamp(lowering: Lowering, operator: Operator, tensor: Tensor) -> tupl
 
 
 def folded(
-    weights: npt.NDArray[np.int8], bias: npt.NDArray[np.int64], zero_point: int
+    weights: npt.NDArray[np.integer], bias: npt.NDArray[np.int64], zero_point: int, largest_code: int = 128
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Bias with the input zero point folded in, and a bound of every partial sum.
 
     Parameters
     ----------
-    weights : int8, shape (channels, depth)
+    weights : int8 or int16, shape (channels, depth)
         Rows of weights.
     bias : int64, shape (channels,)
         As in the model.
     zero_point : int
         Of the input.
+    largest_code : int
+        Largest magnitude of an input code.
     """
     wide = weights.astype(np.int64)
     moved = bias - zero_point * wide.sum(axis=1)
     reach = np.abs(wide).sum(axis=1)
-    largest = np.maximum(np.abs(bias) + (128 + abs(zero_point)) * reach, np.abs(moved) + 128 * reach)
+    largest = np.maximum(np.abs(bias) + (largest_code + abs(zero_point)) * reach, np.abs(moved) + largest_code * reach)
     return moved, largest
+
+
+def stays_small(largest: npt.NDArray[np.int64], shift: int) -> bool:
+    """Whether sums of at most these magnitudes, shifted left by ``shift`` if it is positive, stay below 2^30."""
+    return int(largest.max()) << max(shift, 0) < MAX_FAST_SUM
 
 
 def lower_convolution(lowering: Lowering, operator: Operator) -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import numpy.typing as npt
 
 from firmware_bridge.arithmetic import INT16_MAX, INT16_MIN, product_scale, quantize_multiplier
-from firmware_bridge.lowering import MAX_FAST_SUM, MAX_SUM, Lowering, pad_axis, round_up_4
+from firmware_bridge.lowering import MAX_SUM, Lowering, pad_axis, round_up_4
 from firmware_bridge.model import Operator, Tensor
-from firmware_bridge.operators.convolution import folded
+from firmware_bridge.operators.convolution import folded, stays_small
 from firmware_bridge.program import Call, Params, Ref, Scratch, Table, short_name
 from firmware_bridge.tables import sigmoid_samples
 
@@ -79,7 +79,7 @@ def _matrix(
         rows[index], biases[index] = weights, moved
         weight_scale, _ = lowering.quantization(operator, tensor)
         multipliers.append(quantize_multiplier(product_scale(scale, weight_scale) / _GATE_SCALE))
-        small = small and int(largest.max()) << max(multipliers[-1][1], 0) < MAX_FAST_SUM
+        small = small and stays_small(largest, multipliers[-1][1])
     return rows, biases, multipliers, small
 
 

@@ -54,6 +54,8 @@ EDGE_INLINE uint32_t edge_load_u32(const void *address) {
   return word;
 }
 
+EDGE_INLINE void edge_store_u32(void *address, uint32_t word) { memcpy(address, &word, sizeof(word)); }
+
 EDGE_INLINE int32_t edge_clamp(int32_t value, int32_t low, int32_t high) {
   if (value < low) { return low; }
   return value > high ? high : value;

@@ -125,11 +125,12 @@ struct edge_lstm {
 };
 
 struct edge_svdf {
-  const int8_t *feature_weights;   /* [filters][depth] */
+  const int8_t *feature_weights;   /* [filters rounded up to 4][feature_stride], zero fill */
   const void *time_weights;        /* [filters][memory], int8 or int16 as the state */
-  const int32_t *feature_bias;     /* [filters], minus the input zero point times the sum of the row */
-  const int32_t *bias;             /* [units] */
-  int32_t batches, depth, filters, rank, memory, state_bytes;
+  const int32_t *feature_bias;     /* [filters rounded up to 4], input zero point folded in */
+  const int32_t *bias;             /* [units], state zero point folded in modulo 2^32 */
+  int32_t batches, depth, feature_stride, filters, rank, memory, state_bytes;
+  int32_t feature_fast, output_fast; /* 1: every sum, shifted left by its shift, is below 2^30 in magnitude */
   int32_t feature_multiplier, feature_shift, state_zero_point;
   int32_t output_multiplier, output_shift, output_zero_point;
 };

@@ -5,6 +5,17 @@
 #include "edge_arithmetic.h"
 #include "edge_kernels.h"
 
+#if defined(EDGE_USE_MVE)
+#include <arm_mve.h>
+
+/* edge_multiply() of four values with one scaling. */
+EDGE_INLINE int32x4_t edge_multiply_lanes(int32x4_t value, int32_t multiplier, int32_t shift) {
+  if (shift >= 0) { return vqrdmulhq_n_s32(vshlq_r_s32(value, shift), multiplier); }
+  const int32x4_t high = vqrdmulhq_n_s32(value, multiplier);
+  return vrshlq_n_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), shift);
+}
+#endif
+
 /* The code of one sum with its channel's scaling. */
 EDGE_INLINE int8_t edge_requantize(const struct edge_requant *out, int32_t sum, int32_t multiplier, int32_t shift) {
   if (out->fast == 2) {

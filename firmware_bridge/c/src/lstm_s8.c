@@ -6,7 +6,7 @@
  * Source of the arithmetic: tflite-micro's 8x8_16 LSTM and its int16 logistic and tanh.
  */
 #include "edge_dot.h"
-#include "edge_kernels.h"
+#include "edge_requant.h"
 
 enum { FORGET, ADMIT, CANDIDATE, SHOW };
 
@@ -39,13 +39,6 @@ EDGE_INLINE void dot_blocks(const struct edge_lstm *p, const int8_t *input, cons
 }
 
 #if defined(EDGE_USE_MVE)
-
-/* value * multiplier / 2^31 * 2^shift for any value, as edge_multiply(). */
-EDGE_INLINE int32x4_t multiply_lanes(int32x4_t value, int32_t multiplier, int32_t shift) {
-  if (shift >= 0) { return vqrdmulhq_n_s32(vshlq_r_s32(value, shift), multiplier); }
-  const int32x4_t high = vqrdmulhq_n_s32(value, multiplier);
-  return vrshlq_n_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), shift);
-}
 
 /* Samples around `place`, of which `bits` are the fraction, weighted by it. */
 EDGE_INLINE int32x4_t interpolate(const int16_t *table, uint32x4_t place, int32_t bits) {
@@ -80,9 +73,9 @@ EDGE_INLINE int32x4_t add_saturated(int32x4_t a, int32x4_t b) {
 EDGE_INLINE int32x4_t gate_lanes(const struct edge_lstm *p, int32_t gate, const int32_t *from_input,
                                  const int32_t *from_hidden) {
   const int32x4_t a =
-      multiply_lanes(vldrwq_s32(from_input + 4 * gate), p->input_multiplier[gate], p->input_shift[gate]);
+      edge_multiply_lanes(vldrwq_s32(from_input + 4 * gate), p->input_multiplier[gate], p->input_shift[gate]);
   const int32x4_t b =
-      multiply_lanes(vldrwq_s32(from_hidden + 4 * gate), p->recurrent_multiplier[gate], p->recurrent_shift[gate]);
+      edge_multiply_lanes(vldrwq_s32(from_hidden + 4 * gate), p->recurrent_multiplier[gate], p->recurrent_shift[gate]);
   return add_saturated(a, b);
 }
 
@@ -96,14 +89,14 @@ static void four_units(const struct edge_lstm *p, const int8_t *input, const int
   const int32x4_t sum = gate_lanes(p, CANDIDATE, from_input, from_hidden);
   const int32x4_t candidate = tanh_lanes(p->sigmoid, vmulq_n_s32(sum, 3));
   const int32x4_t show = sigmoid_lanes(p->sigmoid, gate_lanes(p, SHOW, from_input, from_hidden));
-  const int32x4_t kept = multiply_lanes(vmulq_s32(forget, vldrhq_z_s32(cell, present)), HALF, KEPT_SHIFT);
-  const int32x4_t fresh = multiply_lanes(vmulq_s32(admit, candidate), p->candidate_multiplier, p->candidate_shift);
+  const int32x4_t kept = edge_multiply_lanes(vmulq_s32(forget, vldrhq_z_s32(cell, present)), HALF, KEPT_SHIFT);
+  const int32x4_t fresh = edge_multiply_lanes(vmulq_s32(admit, candidate), p->candidate_multiplier, p->candidate_shift);
   int32x4_t state = add_saturated(kept, fresh);
   state = vmaxq_s32(vminq_s32(state, vdupq_n_s32(p->cell_high)), vdupq_n_s32(p->cell_low));
   vstrhq_p_s32(cell, state, present);
   const int32x4_t place = vrshlq_n_s32(vmulq_n_s32(state, p->tanh_multiplier), -p->tanh_shift);
   const int32x4_t bounded = tanh_lanes(p->sigmoid, place);
-  int32x4_t code = multiply_lanes(vmulq_s32(bounded, show), p->output_multiplier, p->output_shift);
+  int32x4_t code = edge_multiply_lanes(vmulq_s32(bounded, show), p->output_multiplier, p->output_shift);
   code = vaddq_n_s32(code, p->output_zero_point);
   code = vmaxq_s32(vminq_s32(code, vdupq_n_s32(127)), vdupq_n_s32(-128));
   vstrbq_p_s32(hidden, code, present);
