@@ -20,7 +20,7 @@ def _tools() -> None:
 
 
 @pytest.mark.parametrize("board", BOARDS)
-@pytest.mark.parametrize("seed", [200, 201, 202])
+@pytest.mark.parametrize("seed", [200])
 def test_random_graph_is_exact(board: str, seed: int, tmp_path: Path) -> None:
     require(missing_tools(BOARDS[board]))
     emitted(random_model(seed), tmp_path)

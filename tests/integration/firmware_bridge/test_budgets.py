@@ -25,7 +25,7 @@ BUDGETS = read_budgets()
 #: tflite-micro with CMSIS-NN on the same emulator, instructions per inference.
 PEER = {"resnet8": 31.12e6, "ds-cnn": 7.66e6, "mobilenet-vww": 24.15e6, "autoencoder": 0.627e6}
 GOAL = {"resnet8": 0.72, "ds-cnn": 0.72, "mobilenet-vww": 0.72, "autoencoder": 0.97}
-#: Its two LSTM layers are nothing but weights, and the sums of rows that the interpreter makes at start-up are constants.
+#: Two LSTM layers, almost only weights; the sums of rows that the interpreter makes at start-up are constants.
 FLASH_ALLOWED = {"lstm-streaming": 1.002}
 #: SVDF is a sum over states of 16 bits, for which there is no Helium path.
 HELIUM = tuple(model for model in MODELS if model != "svdf")

@@ -47,7 +47,7 @@ def _tools() -> None:
 
 
 @pytest.mark.parametrize("place", PROCESSORS)
-@pytest.mark.parametrize("seed", range(100, 108))
+@pytest.mark.parametrize("seed", range(100, 103))
 def test_random_graph_is_exact(place: str, seed: int, tmp_path: Path) -> None:
     emitted(random_model(seed), tmp_path, target=TARGET_OF[place], ram_kb=8192)
     require_agreement(verify_directory(tmp_path, (place,), seeded=16, seed=seed))
