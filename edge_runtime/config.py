@@ -87,6 +87,13 @@ class Outbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     drain_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 200.0  #: events sent per second after an outage
 
 
+class Alarms(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[alarms]``: what an operator can take in."""
+
+    flood_n: Annotated[int, Meta(ge=0, le=10_000)] = 10  #: more raised within the window are a flood; 0 for never
+    flood_window_s: Annotated[float, Meta(gt=0, le=86_400)] = 600.0  #: length of the window
+
+
 class Worker(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[worker]``: limits of the process that decodes and infers."""
 
@@ -222,6 +229,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     broker: BrokerSettings = BrokerSettings()
     http: Http = Http()
     outbox: Outbox = Outbox()
+    alarms: Alarms = Alarms()
     worker: Worker = Worker()
     bundles: Bundles = Bundles()
     cameras: Annotated[tuple[Camera, ...], Meta(max_length=256)] = field(name="camera", default=())

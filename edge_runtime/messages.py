@@ -65,7 +65,10 @@ class Alert(Struct, frozen=True, kw_only=True):
     replayed: bool = False  #: sent again on ``events/resend``
     active: bool  #: the condition holds
     acked: bool = False  #: a person has taken note of it
-    shelved: bool = False  #: a person has set it aside for a time
+    shelved: bool = False  #: a person has set it aside for a time: not to be annunciated
+    shelved_until_ms: Milliseconds | None = None  #: when that ends by itself; null when it is not shelved
+    #: raised in a flood of alarms and counted in ``system.alarm_flood``: not to be annunciated by itself
+    flooded: bool = False
     severity: Severity  #: the rule's severity as a word
     severity_n: SeverityNumber  #: the same as a number, 1-1000
     pipeline: Identifier  #: the pipeline of the configuration that found it; ``system`` for the gateway's own alarms
@@ -114,9 +117,9 @@ class AlertSummary(Struct, frozen=True, kw_only=True):
     """How many alarms stand, retained on ``alert/summary``."""
 
     schema: Literal["edge.alert.summary/1"] = "edge.alert.summary/1"
-    active: Count  #: alarms whose condition holds
-    unacked: Count  #: alarms that nobody has taken note of
-    shelved: Count  #: alarms set aside
+    active: Count  #: alarms whose condition holds, without those set aside
+    unacked: Count  #: alarms that nobody has taken note of, without those set aside
+    shelved: Count  #: alarms set aside, whether their condition holds or not
     max_severity: Severity | None  #: the highest severity among the active ones; null when there is none
     max_severity_n: Annotated[int, Meta(ge=0, le=1000)]  #: the same as a number, 0 when there is none
     timestamp_ms: Milliseconds  #: time of the summary
@@ -326,16 +329,16 @@ class AlertAck(Command, frozen=True, kw_only=True):
 class AlertShelve(Command, frozen=True, kw_only=True):
     """``alert/shelve``: a person sets an alarm aside."""
 
-    alert_id: Identifier  #: the occurrence
+    alert_id: Identifier  #: its last occurrence, active or not
     duration_s: Annotated[float, Meta(gt=0, le=604_800)]  #: for how long, at most a week
-    one_shot: bool = False  #: end at the first clearing, if that comes earlier
+    one_shot: bool = False  #: end when this occurrence clears, if that comes earlier; it must be active
     text: Text = ""  #: A remark for the log
 
 
 class AlertUnshelve(Command, frozen=True, kw_only=True):
     """``alert/unshelve``: end the shelving now."""
 
-    alert_id: Identifier  #: the occurrence
+    alert_id: Identifier  #: the occurrence that was shelved, or the last one
 
 
 class ConfigReload(Command, frozen=True, kw_only=True):

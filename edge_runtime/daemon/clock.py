@@ -10,16 +10,33 @@ from dataclasses import dataclass
 from edge_runtime.messages import ClockQuality
 
 #: A wall clock before 2025-01-01 has never been set.
-_NEVER_SET_BEFORE = 1_735_689_600.0
+NEVER_SET_BEFORE_S = 1_735_689_600.0
 _TIME_ERROR = 5
+
+
+def since_boot() -> float:
+    """Seconds since the machine started, also those that it slept; the same for all processes."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Wall clock (s since the epoch, UTC) and monotonic clock (s), given to whoever needs the time."""
+    """The clocks, given to whoever needs the time.
+
+    Attributes
+    ----------
+    wall : callable
+        Seconds since the epoch, UTC. It may jump: for messages and for comparing with the times of sources, never for
+        measuring how long something took.
+    monotonic : callable
+        Seconds, for everything that is due or takes time within this run.
+    boottime : callable
+        Seconds since the machine started, for what outlives this run.
+    """
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
+    boottime: Callable[[], float] = since_boot
 
 
 def clock_quality(wall_s: float) -> ClockQuality:
@@ -35,7 +52,7 @@ def clock_quality(wall_s: float) -> ClockQuality:
     quality : {"synchronized", "unsynchronized", "unset"}
         From ``adjtimex(2)``; ``unset`` when the clock stands before the year 2025.
     """
-    if wall_s < _NEVER_SET_BEFORE:
+    if wall_s < NEVER_SET_BEFORE_S:
         return "unset"
     buffer = ctypes.create_string_buffer(256)  # struct timex with modes = 0: read only
     state = ctypes.CDLL(None).adjtimex(buffer)

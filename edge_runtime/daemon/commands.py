@@ -8,13 +8,23 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 from msgspec.structs import replace
 
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.intake import UNFORESEEN
 from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
-from edge_runtime.messages import MAX_COMMAND_BYTES, AlertAck, Command, EventsResend, Reply, decode_command
+from edge_runtime.messages import (
+    MAX_COMMAND_BYTES,
+    AlertAck,
+    AlertShelve,
+    AlertUnshelve,
+    Command,
+    EventsResend,
+    Reply,
+    decode_command,
+)
 from edge_runtime.mqtt.interface import Incoming
 
 _log = logging.getLogger(__name__)
@@ -145,6 +155,55 @@ def acknowledging(acknowledge: Callable[[str], bool]) -> Obey:
         if not acknowledge(command.alert_id):
             raise PayloadFormatError(f"no unacknowledged alarm {command.alert_id}", reason="unknown_alert")
         return f"acknowledged {command.alert_id}"
+
+    return obey
+
+
+class Shelve(Protocol):
+    """Sets an alarm aside and says why not; empty when it is done."""
+
+    def __call__(self, alert_id: str, *, duration_s: float, one_shot: bool) -> str:
+        """Take the alarm's last occurrence, for how long, and whether its clearing ends it."""
+        ...
+
+
+def shelving(shelve: Shelve) -> Obey:
+    """Make the obedience to ``alert/shelve``.
+
+    Parameters
+    ----------
+    shelve : callable
+        Sets an alarm aside.
+    """
+
+    def obey(command: Command) -> str:
+        assert isinstance(command, AlertShelve)
+        refusal = shelve(command.alert_id, duration_s=command.duration_s, one_shot=command.one_shot)
+        if refusal == "not_active":
+            text = f"alarm {command.alert_id} is not active; one-shot shelving is for one that is"
+            raise PayloadFormatError(text, reason=refusal)
+        if refusal:
+            raise PayloadFormatError(f"no alarm {command.alert_id}", reason=refusal)
+        until = ", or until it clears" if command.one_shot else ""
+        return f"shelved {command.alert_id} for {command.duration_s:g} s{until}"
+
+    return obey
+
+
+def unshelving(unshelve: Callable[[str], bool]) -> Obey:
+    """Make the obedience to ``alert/unshelve``.
+
+    Parameters
+    ----------
+    unshelve : callable
+        Takes an alert id; False when no shelved alarm has it.
+    """
+
+    def obey(command: Command) -> str:
+        assert isinstance(command, AlertUnshelve)
+        if not unshelve(command.alert_id):
+            raise PayloadFormatError(f"no shelved alarm {command.alert_id}", reason="unknown_alert")
+        return f"unshelved {command.alert_id}"
 
     return obey
 

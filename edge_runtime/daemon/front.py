@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping
 from msgspec import Struct
 
 from edge_runtime.config import Pipeline
+from edge_runtime.daemon.alarm_desk import Addresses
 from edge_runtime.daemon.complaints import Complaints
-from edge_runtime.daemon.desk import Addresses
 from edge_runtime.messages import (
     AlertSummary,
     Birth,

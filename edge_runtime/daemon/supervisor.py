@@ -21,7 +21,7 @@ from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, config_sha256, load_config
 from edge_runtime.daemon import lifecycle, protocol
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, resending
+from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, resending, shelving, unshelving
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
@@ -30,6 +30,7 @@ from edge_runtime.daemon.http import HttpServer
 from edge_runtime.daemon.inlet import Inlet
 from edge_runtime.daemon.intake import GivenUp, Intake, PartSeen
 from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.lasting import LASTING, LastingClock, kernel_boot_id
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import load_models, record_answers, trusted_pems
 from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken, Published
@@ -84,6 +85,7 @@ class Supervisor:
         self._no_commands: tuple[str, ...] = ()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
+        self._lasting = LastingClock(self._clock, kernel_boot_id())
         self._state = claim_state_dir(Path(config.gateway.state_dir))
         self._ids = EventIds(lambda: round(self._clock.wall() * 1000))
         self._gateway = Gateway(self._ids.next().lower(), config_sha256(config))
@@ -94,12 +96,13 @@ class Supervisor:
         self._outbox = Outbox(
             self._state.folder / "outbox.sqlite",
             boot_id=self._gateway.boot_id,
-            clock=self._clock.wall,
+            clock=self._lasting.now,
             max_bytes=config.outbox.max_bytes,
             retention_s=config.outbox.retention_s,
             evidence_max_bytes=config.outbox.evidence_max_bytes,
             evidence_max_age_s=config.outbox.evidence_max_age_s,
         )
+        self._lasting.resume(self._outbox.load_state(LASTING).get(LASTING))
         self._topics = Topics(config.gateway.root, config.gateway.id)
         self._session = self._make_session()
         self._front = Front(self._session, self._topics, self._complaints)
@@ -120,6 +123,7 @@ class Supervisor:
             checkpoint_s=_CHECKPOINT_S,
             max_tokens=max(1, config.broker.receive_maximum // 2),
         )
+        self._journal.set_state(LASTING, self._lasting.mark(), now=self._clock.monotonic())
         self._health = lifecycle.HealthReporter(self._gateway.boot_id, self._state.folder, self._clock)
         self._verdicts = list(stored_verdicts(self._outbox.latest("verdict", _DECIDED_KEPT)))
         self._desk = self._make_desk()
@@ -133,7 +137,12 @@ class Supervisor:
             in_flight=config.broker.inflight_maximum,
         )
         self._orders = Orders(
-            {"alert/ack": acknowledging(self._desk.acknowledge), "events/resend": resending(self._outbox.resend)},
+            {
+                "alert/ack": acknowledging(self._desk.acknowledge),
+                "alert/shelve": shelving(self._desk.shelve),
+                "alert/unshelve": unshelving(self._desk.unshelve),
+                "events/resend": resending(self._outbox.resend),
+            },
             self._clock,
         )
         self._reporter = self._make_reporter()
@@ -176,6 +185,7 @@ class Supervisor:
             self._obey(order)
         self._dispatcher.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
+        self._desk.tick()
         self._disk_trouble = "disk_stuck" if self._journal.fault else "outbox_full" if self._outbox.full else ""
         if not self._disk_trouble:
             self._dispatcher.feed()
@@ -288,9 +298,9 @@ class Supervisor:
     # Parts ------------------------------------------------------------------------------------------------------
 
     def _make_desk(self) -> Desk:
-        stored = (
-            self._outbox.load_state("alarm/") | self._outbox.load_state("alert/") | self._outbox.load_state("part/")
-        )
+        stored: dict[str, bytes] = {}
+        for prefix in ("alarm/", "alarms/", "alert/", "part/"):
+            stored |= self._outbox.load_state(prefix)
         desk = Desk(
             self._config.pipelines,
             self._journal,
@@ -300,6 +310,8 @@ class Supervisor:
             clock=self._clock,
             metrics=self._metrics,
             stored=stored,
+            settings=self._config.alarms,
+            lasting=self._lasting.now,
         )
         desk.remember_parts(decided_part(verdict) for verdict in self._verdicts)
         desk.retire_gone()

@@ -38,10 +38,10 @@ def system_key(word: str) -> str:
     return f"{SYSTEM}.{word}"
 
 
-def system_rule(severity: Severity) -> AlarmRule:
+def system_rule(severity: Severity, *, exempt: bool = False) -> AlarmRule:
     """Give the rule of such an alarm: it stands exactly as long as its cause, and is updated once a minute."""
     number = SEVERITY_NUMBERS[severity]
-    return AlarmRule(clear_after=1, severity=severity, severity_n=number, update_every_s=_UPDATE_EVERY_S)
+    return AlarmRule(clear_after=1, severity=severity, severity_n=number, update_every_s=_UPDATE_EVERY_S, exempt=exempt)
 
 
 def system_finding(word: str, *, active: bool, score: float, value: float | None, unit: str) -> Finding:

@@ -93,12 +93,16 @@ class Gateway:
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What makes one event: its ULID, its number in its series, the wall clock (s, UTC) and how good that clock is."""
+    """What makes one event: its ULID, its number in its series, the wall clock (s, UTC) and how good that clock is.
+
+    ``lasting_s`` is the time of the alarm book at that moment.
+    """
 
     event_id: str
     seq: int
     now_s: float
     clock: ClockQuality
+    lasting_s: float = 0.0
 
 
 def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, stamp: Stamp) -> Alert:
@@ -133,6 +137,9 @@ def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, sta
         boot_id=gateway.boot_id,
         active=alarm.active,
         acked=alarm.acked,
+        shelved=alarm.shelved,
+        shelved_until_ms=_shelved_until_ms(alarm, stamp),
+        flooded=alarm.flooded,
         severity=alarm.severity,
         severity_n=alarm.severity_n,
         pipeline=occasion.pipeline,
@@ -170,7 +177,7 @@ def tell_alert(transition: Transition, occasion: Occasion, gateway: Gateway, sta
 
 
 def tell_command(last: Alert, transition: Transition, gateway: Gateway, stamp: Stamp) -> Alert:
-    """Write a transition that a person caused, from the last alert of its key."""
+    """Write a transition that a person or the time caused, from the last alert of its key."""
     return replace(
         last,
         event_type=transition.event_type,
@@ -179,6 +186,9 @@ def tell_command(last: Alert, transition: Transition, gateway: Gateway, stamp: S
         boot_id=gateway.boot_id,
         active=transition.alarm.active,
         acked=transition.alarm.acked,
+        shelved=transition.alarm.shelved,
+        shelved_until_ms=_shelved_until_ms(transition.alarm, stamp),
+        flooded=transition.alarm.flooded,
         timestamp_ms=_ms(stamp.now_s),
         publish_ms=None,
         latency_ms=None,
@@ -276,6 +286,11 @@ def _sentence(event_type: str, alarm: Alarm, finding: Finding, occasion: Occasio
     part = f", part {occasion.part}" if occasion.part else ""
     seen = f", seen {alarm.count} times" if alarm.count > 1 else ""
     return f"{place}: {what} (limit {finding.threshold:.4g}){part}{seen}"
+
+
+def _shelved_until_ms(alarm: Alarm, stamp: Stamp) -> int | None:
+    """When a shelving ends by itself, on the wall clock of the event."""
+    return _ms(stamp.now_s + alarm.shelved_until_s - stamp.lasting_s) if alarm.shelved else None
 
 
 def _ms(seconds: float) -> int:

@@ -44,6 +44,7 @@ def write_config(folder: Path, line: LineSettings, *, broker_port: int, http_por
     words = [f'[gateway]\nid = "{GATEWAY}"\nstate_dir = "state"\n']
     words.append(f'[broker]\nport = {broker_port}\nprotocol = "3.1.1"\n')
     words.append(f'[http]\nport = {http_port}\n[bundles]\nstore = "bundles"\n')
+    words.append("[alarms]\nflood_n = 0  # machines live for seconds here")
     words += [
         f'[[camera]]\nid = "{camera}"\ntopic = "{line.topic}/cam/{camera}/frame"\nformat = "jpeg"\nqos = 1\n'
         for camera in line.cameras

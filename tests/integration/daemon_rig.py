@@ -111,6 +111,7 @@ class Daemon:
         *,
         broker: str = "",
         settings: str = "",
+        flood_n: int = 0,
         file: str = "gateway.toml",
     ) -> None:
         self.folder = folder
@@ -119,7 +120,7 @@ class Daemon:
         self.log = folder / "daemon.log"
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
-            f'[gateway]\nid = "{GATEWAY}"\n[http]\nport = {self.http_port}\n{settings}\n'
+            f'[gateway]\nid = "{GATEWAY}"\n[http]\nport = {self.http_port}\n{settings}\n[alarms]\nflood_n = {flood_n}\n'
             f"[broker]\nport = {port}\nreconnect_min_s = 0.05\nreconnect_max_s = 0.2\n{broker}\n{sources}"
         )
         if not (folder / "bundles").exists():
@@ -416,7 +417,7 @@ def require_mosquitto() -> None:
 
 
 @contextmanager
-def running_plant(folder: Path, sources: str = SOURCES, **arguments: str) -> Iterator[Plant]:
+def running_plant(folder: Path, sources: str = SOURCES, **arguments: Any) -> Iterator[Plant]:
     """Start a broker and a daemon in a folder, and end them."""
     require_mosquitto()
     broker = Mosquitto(folder / "mosquitto")

@@ -13,9 +13,10 @@ from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Camera, Config, Gateway, Mailbox, Pipeline, Worker
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.alarm_desk import Addresses
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.complaints import Complaints
-from edge_runtime.daemon.desk import Addresses, Desk
+from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import Dispatcher
 from edge_runtime.daemon.intake import Intake, Notice
 from edge_runtime.daemon.journal import Journal

@@ -1,0 +1,102 @@
+"""The life of alarms over MQTT: shelving that outlives a kill, and a flood."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from tests.integration.daemon_rig import Plant, running_plant, until
+from tests.integration.factory_inputs import Offline, picture
+
+pytestmark = pytest.mark.broker
+
+STATE = "alert/state/surface.cam1.crack"
+FLOOD = "system.alarm_flood"
+CLEAR_AFTER = 3
+_OFFLINE = Offline()
+
+
+def find(wanted: Callable[[str, set[str]], bool]) -> bytes:
+    """Give the first picture with a verdict and abnormal labels as wanted."""
+    for number in range(200):
+        verdict, findings = _OFFLINE.inspect(picture(number))
+        if wanted(verdict, {str(each["label"]) for each in findings if each["abnormal"]}):
+            return picture(number)
+    raise AssertionError("no such picture")
+
+
+CRACKED = find(lambda _verdict, labels: labels == {"crack"})
+GOOD = find(lambda verdict, _labels: verdict == "ok")
+
+
+@pytest.fixture(scope="module")
+def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
+    """A plant where more than four alarms in an hour are a flood."""
+    with running_plant(tmp_path_factory.mktemp("alarms"), flood_n=4) as running:
+        yield running
+
+
+def show(plant: Plant, *pictures: bytes) -> None:
+    """Show pictures to the camera."""
+    for encoded in pictures:
+        plant.publisher.publish("plant/cam/cam1/frame", encoded, ts_ms=round(time.time() * 1000))
+
+
+def events(plant: Plant, key: str = "surface.cam1.crack") -> list[dict[str, Any]]:
+    """Every alert event of a key, in the order of its making, duplicates removed."""
+    with plant.consumer._lock:
+        found = [event for event in plant.consumer.events.values() if event.get("key") == key]
+    return sorted(found, key=lambda event: event["timestamp_ms"])
+
+
+def wait_for(plant: Plant, n_events: int, **fields: Any) -> dict[str, Any]:
+    """Wait until so many events of the crack were told; gives the last, which has these fields."""
+    until(lambda: len(events(plant)) >= n_events, f"{n_events} events")
+    last = events(plant)[n_events - 1]
+    assert fields.items() <= last.items(), last
+    return last
+
+
+def order(plant: Plant, name: str, **fields: Any) -> dict[str, Any]:
+    """Give a command and its answer."""
+    return plant.consumer.reply(plant.consumer.command(name, **fields))
+
+
+def test_a_shelved_alarm_lives_on_over_a_kill_and_comes_back_by_itself(plant: Plant) -> None:
+    # one long life, step by step: each step begins where the one before ended
+    show(plant, CRACKED)
+    alert_id = wait_for(plant, 1, event_type="raised", shelved=False)["alert_id"]
+    answer = order(plant, "alert/shelve", alert_id=alert_id, duration_s=8.0)
+    assert answer["ok"], answer
+    wait_for(plant, 2, event_type="shelved", shelved=True, active=True)
+    until(lambda: plant.consumer.all_of("alert/summary")[-1]["shelved"] == 1, "a summary with one shelved alarm")
+
+    plant.daemon.kill()
+    plant.daemon.start()
+    show(plant, *[GOOD] * CLEAR_AFTER, CRACKED)
+    wait_for(plant, 4, event_type="raised", shelved=True)
+    wait_for(plant, 5, event_type="unshelved", shelved=False, active=True)
+
+    raised_again = events(plant)[3]["alert_id"]
+    assert order(plant, "alert/unshelve", alert_id=raised_again)["reason"] == "unknown_alert"
+    assert order(plant, "alert/shelve", alert_id=raised_again, duration_s=600.0, one_shot=True)["ok"]
+    show(plant, *[GOOD] * CLEAR_AFTER)
+    wait_for(plant, 8, event_type="unshelved", active=False)
+    assert [event["event_type"] for event in events(plant)[5:]] == ["shelved", "cleared", "unshelved"]
+    assert order(plant, "alert/shelve", alert_id=raised_again, duration_s=9.0, one_shot=True)["reason"] == "not_active"
+
+
+def test_a_flood_is_told_once_and_marks_what_it_brings(plant: Plant) -> None:
+    n_before = len(events(plant))
+    for _ in range(6):
+        show(plant, CRACKED, *[GOOD] * CLEAR_AFTER)
+    until(lambda: len(events(plant)) >= n_before + 12, "every raise and clearing of the flood")
+    raised = [event["flooded"] for event in events(plant)[n_before:] if event["event_type"] == "raised"]
+    assert raised[-2:] == [True, True]
+    assert [event["event_type"] for event in events(plant, FLOOD)] == ["raised"]
+    state = json.loads(plant.consumer.retained[f"alert/state/{FLOOD}"])
+    assert (state["severity"], state["pipeline"]) == ("high", "system")
