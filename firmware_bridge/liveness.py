@@ -123,28 +123,51 @@ def find_slides(program: Program, order: Sequence[int], blocks: Sequence[Block])
 def lower_bound(blocks: Sequence[Block], slides: Slides) -> int:
     """Size below which no placement of these blocks exists.
 
-    The peak of live bytes is one bound. In an arena too small to hold two blocks of a slide beside each other the slide
-    is forced, and a chain of forced slides needs the sum of its distances: the smallest size that is consistent with
-    what it forces is another.
+    The peak of live bytes is one bound. In an arena too small to hold all that is live in a step beside each other its
+    slide is forced, and a chain of forced slides needs the sum of its distances: the smallest size that is consistent
+    with what it forces is another. Two blocks of a forced slide are one piece, so that the step's scratch lies above
+    or below both.
     """
     positions = range(max((block.last for block in blocks), default=0) + 1)
     live = [sum(block.nbytes for block in blocks if block.first <= at <= block.last) for at in positions]
     for (a, b), (distance, _) in slides.items():
         live[blocks[b].first] -= saving(blocks[a].nbytes, blocks[b].nbytes, distance)
     peak = max(live)
-    pair_bytes = {pair: blocks[pair[0]].nbytes + blocks[pair[1]].nbytes for pair in slides}
-    sizes = sorted({peak, *(nbytes for nbytes in pair_bytes.values() if nbytes > peak)})
+    beside = {
+        (a, b): live[blocks[b].first] + saving(blocks[a].nbytes, blocks[b].nbytes, distance)
+        for (a, b), (distance, _) in slides.items()
+    }
+    sizes = sorted({peak, *(nbytes for nbytes in beside.values() if nbytes > peak)})
     for size, limit in zip(sizes, [*sizes[1:], 1 << 62], strict=True):
-        forced = {pair: slide for pair, slide in slides.items() if pair_bytes[pair] > size}
-        needed = max(size, _chain_height(blocks, forced))
+        forced = {pair: slide for pair, slide in slides.items() if beside[pair] > size}
+        needed = max(size, _forced_height(blocks, forced))
         if needed < limit:
             return needed
     return peak
 
 
-def _chain_height(blocks: Sequence[Block], forced: Slides) -> int:
-    """Height of blocks that stand on each other's distances, by the longest chain."""
-    offsets = [0] * len(blocks)
+def _forced_height(blocks: Sequence[Block], forced: Slides) -> int:
+    """Height of blocks that stand on each other's distances, and of each step's scratch above or below its two."""
+    nothing = [0] * len(blocks)
+    offsets = _chain_offsets(blocks, forced, nothing)
+    height = _height(blocks, offsets)
+    scratch_at = {block.first: block.nbytes for block in blocks if not block.buffers}
+    for pair in forced:
+        scratch = scratch_at.get(blocks[pair[1]].first, 0)
+        if scratch:
+            above = scratch + max(offsets[index] + blocks[index].nbytes for index in pair)
+            lifted = [scratch if index == pair[1] else 0 for index in range(len(blocks))]
+            height = max(height, min(above, _height(blocks, _chain_offsets(blocks, forced, lifted))))
+    return height
+
+
+def _chain_offsets(blocks: Sequence[Block], forced: Slides, least: Sequence[int]) -> list[int]:
+    """Return the smallest offsets that forced slides allow, none below its ``least``."""
+    offsets = list(least)
     for a, b in sorted(forced, key=lambda pair: -blocks[pair[1]].first):  # a source ends where its target begins
         offsets[a] = max(offsets[a], offsets[b] + forced[a, b][0])
+    return offsets
+
+
+def _height(blocks: Sequence[Block], offsets: Sequence[int]) -> int:
     return max((offset + block.nbytes for offset, block in zip(offsets, blocks, strict=True)), default=0)
