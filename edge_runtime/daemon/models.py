@@ -70,17 +70,30 @@ def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineMod
         sensor = sensors[name]
         channels = tuple((channel.name, channel.unit) for channel in sensor.channels)
         sources.append(protocol.SourcePlan(name, channels, sensor.rate_hz))
+    plan = plan_of(pipeline, bundle, tuple(sources), store)
+    return PipelineModel(pipeline, bundle, facts, plan)
+
+
+def plan_of(
+    pipeline: Pipeline, bundle: Bundle, sources: tuple[protocol.SourcePlan, ...], store: BundleStore
+) -> protocol.PipelinePlan:
+    """Tell a worker how to build a pipeline: with the configuration's thresholds and the answers recorded here.
+
+    Raises
+    ------
+    BundleError, HostEnvironmentError
+        If what was recorded cannot be read.
+    """
     recorded = tuple(
         protocol.Answers(triple.engine, triple.version, triple.instruction_set, pack(outputs))
-        for triple, outputs in store.recorded.read(manifest, bundle.digest).items()
+        for triple, outputs in store.recorded.read(bundle.manifest, bundle.digest).items()
     )
     overrides = {
         rule.label: (rule.raise_at, rule.clear_at)
         for rule in pipeline.rules
         if rule.raise_at is not None or rule.clear_at is not None
     }
-    plan = protocol.PipelinePlan(pipeline.id, bundle.data, tuple(sources), overrides, recorded)
-    return PipelineModel(pipeline, bundle, facts, plan)
+    return protocol.PipelinePlan(pipeline.id, bundle.data, sources, overrides, recorded)
 
 
 def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers) -> None:
