@@ -34,19 +34,23 @@ class Difference:
         Which.
     problem : str
         Why nothing could be measured; empty when it could.
-    n_values, n_different, largest : int
-        Output codes compared, codes that differ, and the largest difference in codes.
+    n_values, n_different : int
+        Output values compared and values that differ.
+    largest : float
+        The largest difference: in codes, or in the model's unit where an output is float32.
     """
 
     kernels: str
     problem: str
     n_values: int = 0
     n_different: int = 0
-    largest: int = 0
+    largest: float = 0.0
 
 
-def measure_differences(model: bytes, records: Sequence[Record], outputs: Sequence[Record]) -> list[Difference]:
-    """Compare outputs with both kernel sets of LiteRT, every record from the beginning of the state.
+def measure_differences(
+    model: bytes, records: Sequence[Record], outputs: Sequence[Record], resets: Sequence[int]
+) -> list[Difference]:
+    """Compare outputs with both kernel sets of LiteRT, which keep the state from record to record as well.
 
     Parameters
     ----------
@@ -54,6 +58,8 @@ def measure_differences(model: bytes, records: Sequence[Record], outputs: Sequen
         The .tflite file.
     records, outputs : sequence of tuple of arrays
         Inputs and what was found for them.
+    resets : sequence of int
+        Records before which the state is put to its beginning.
 
     Returns
     -------
@@ -62,10 +68,12 @@ def measure_differences(model: bytes, records: Sequence[Record], outputs: Sequen
     """
     if importlib.util.find_spec("ai_edge_litert") is None:
         return []
-    return [_measure(model, records, outputs, kernels) for kernels in KERNELS]
+    return [_measure(model, records, outputs, resets, kernels) for kernels in KERNELS]
 
 
-def _measure(model: bytes, records: Sequence[Record], outputs: Sequence[Record], kernels: str) -> Difference:
+def _measure(
+    model: bytes, records: Sequence[Record], outputs: Sequence[Record], resets: Sequence[int], kernels: str
+) -> Difference:
     with tempfile.TemporaryDirectory() as folder:
         root = Path(folder)
         (root / "model.tflite").write_bytes(model)
@@ -73,6 +81,7 @@ def _measure(model: bytes, records: Sequence[Record], outputs: Sequence[Record],
             f"r{i}_{j}": value for i, record in enumerate(records) for j, value in enumerate(record)
         }
         shape = np.array([len(records), len(records[0])], np.int64)
+        arrays["resets"] = np.array(sorted(resets), np.int64)
         np.savez(root / "in.npz", allow_pickle=False, shape=shape, **arrays)
         command = [sys.executable, "-m", "firmware_bridge.litert", str(root), kernels]
         try:
@@ -83,34 +92,41 @@ def _measure(model: bytes, records: Sequence[Record], outputs: Sequence[Record],
             return Difference(kernels, f"LiteRT does not run this model (it ended with {done.returncode})")
         with np.load(root / "out.npz", allow_pickle=False) as found:
             pairs = [
-                (value.astype(np.int64).ravel(), found[f"r{i}_{j}"].astype(np.int64).ravel())
+                (value.astype(np.float64).ravel(), found[f"r{i}_{j}"].astype(np.float64).ravel())
                 for i, record in enumerate(outputs)
                 for j, value in enumerate(record)
             ]
     distances = np.concatenate([np.abs(ours - theirs) for ours, theirs in pairs])
-    return Difference(kernels, "", distances.size, int(np.count_nonzero(distances)), int(distances.max()))
+    return Difference(kernels, "", distances.size, int(np.count_nonzero(distances)), float(distances.max()))
 
 
 def _serve(root: Path, kernels: str) -> None:
-    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415 - only this process loads it
-
-    resolver = OpResolverType.BUILTIN_REF if kernels == "reference" else OpResolverType.AUTO
-    interpreter = Interpreter(
-        model_content=(root / "model.tflite").read_bytes(), experimental_op_resolver_type=resolver, num_threads=1
-    )
-    interpreter.allocate_tensors()
+    model = (root / "model.tflite").read_bytes()
+    interpreter = _fresh(model, kernels)
     ports, results = interpreter.get_input_details(), interpreter.get_output_details()
     outputs: dict[str, npt.NDArray[Any]] = {}
     with np.load(root / "in.npz", allow_pickle=False) as given:
         n_records, n_inputs = (int(value) for value in given["shape"])
+        resets = set(given["resets"].tolist())
         for i in range(n_records):
-            interpreter.reset_all_variables()
+            if i and i in resets:  # a fresh one: reset_all_variables leaves resource variables as they are
+                interpreter = _fresh(model, kernels)
             for j in range(n_inputs):
                 interpreter.set_tensor(ports[j]["index"], given[f"r{i}_{j}"])
             interpreter.invoke()
             for j, result in enumerate(results):
                 outputs[f"r{i}_{j}"] = interpreter.get_tensor(result["index"])
     np.savez(root / "out.npz", allow_pickle=False, **outputs)
+
+
+def _fresh(model: bytes, kernels: str) -> Any:  # noqa: ANN401 - a foreign class without types
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType  # noqa: PLC0415 - only this process loads it
+
+    resolver = OpResolverType.BUILTIN_REF if kernels == "reference" else OpResolverType.AUTO
+    interpreter = Interpreter(model_content=model, experimental_op_resolver_type=resolver, num_threads=1)
+    interpreter.allocate_tensors()
+    interpreter.reset_all_variables()
+    return interpreter
 
 
 if __name__ == "__main__":

@@ -67,7 +67,7 @@ def verification_text(verification: Verification) -> str:
                 f"of which kernels {agreement.kernel_bytes}"
             )
     for difference in verification.differences:
-        measured = f"{difference.n_different} of {difference.n_values} values differ, by up to {difference.largest}"
+        measured = f"{difference.n_different} of {difference.n_values} values differ, by up to {difference.largest:g}"
         lines.append(f"  for information, LiteRT {difference.kernels} kernels: {difference.problem or measured}")
     return "\n".join(lines)
 

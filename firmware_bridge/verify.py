@@ -24,7 +24,7 @@ from firmware_bridge.toolchain import build_host, run_host
 
 SEEDED: Final = 64
 PLACES: Final = ("host", *PROCESSORS, *BOARDS)
-_LITERT_RECORDS: Final = 16
+_LITERT_RECORDS: Final = 32
 _RESET_EVERY: Final = 16
 
 
@@ -138,10 +138,8 @@ def verify_directory(
     differences: list[Difference] = []
     exact = [golden for golden in sets if golden.max_lsb == 0]
     if exact:
-        outputs = exact[-1].outputs
-        # LiteRT starts each record from a fresh state; only models without state can be compared record by record.
-        if manifest.state_bytes == 0:
-            differences = measure_differences(model, exact[-1].inputs[:_LITERT_RECORDS], outputs[:_LITERT_RECORDS])
+        inputs, outputs = exact[-1].inputs[:_LITERT_RECORDS], exact[-1].outputs[:_LITERT_RECORDS]
+        differences = measure_differences(model, inputs, outputs, exact[-1].resets)
     return Verification(manifest, tuple(agreements), tuple(differences))
 
 

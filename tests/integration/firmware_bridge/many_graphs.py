@@ -16,6 +16,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
+import firmware_bridge
 from edge_runtime.errors import FirmwareError
 from firmware_bridge.boards import BOARDS, link_program, run_program
 from firmware_bridge.build import prepare
@@ -28,11 +29,9 @@ from firmware_bridge.samples import Record, make_samples
 from firmware_bridge.targets import find_target
 from firmware_bridge.toolchain import host_compiler, run_tool
 
-KERNELS = (
-    *("binary_s8", "conv_s8", "copy", "depthwise_s8", "fully_connected_s8", "lookup", "lstm_s8", "mean_s8", "pool_s8"),
-    *("quantize_f32", "rescale", "resize_nearest", "softmax_s8", "svdf_s8"),
-)
-HEADERS = ("edge_arithmetic.h", "edge_dot.h", "edge_kernels.h", "edge_requant.h")
+_LIBRARY = Path(firmware_bridge.__file__).parent / "c"
+KERNELS = sorted(path.stem for path in _LIBRARY.glob("src/*.c"))
+HEADERS = sorted(path.name for path in _LIBRARY.glob("include/*.h"))
 N_INPUTS = 20
 _ARENA_BYTES = 4 << 20
 
