@@ -40,14 +40,22 @@ void *memset(void *to, int value, size_t bytes);
 #define EDGE_UNROLL_4
 #endif
 
-/* One path is chosen at compile time; define EDGE_PORTABLE to get plain C99 everywhere. */
+/* One path is chosen at compile time; define EDGE_PORTABLE to get plain C99 everywhere.
+ *
+ * The SMLAD path loads four int8 codes at any address as one word, which Armv7E-M and Armv8-M Mainline allow for LDR
+ * and STR in normal memory, as long as CCR.UNALIGN_TRP is 0, its value after reset. LDRD, LDM and STM always need words
+ * at multiples of 4: they are used on scratch, parameters and 32-bit tables alone, which lie there. A compiler told not
+ * to access unaligned words (-mno-unaligned-access) takes the portable path, as cores without SMLAD do. The portable
+ * path has no access wider than its element, and Helium's vectors are aligned to their elements. */
 #if !defined(EDGE_PORTABLE) && defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define EDGE_USE_MVE 1
-#elif !defined(EDGE_PORTABLE) && defined(__ARM_FEATURE_DSP) && (__ARM_FEATURE_DSP == 1) && defined(__GNUC__)
+#elif !defined(EDGE_PORTABLE) && defined(__ARM_FEATURE_DSP) && (__ARM_FEATURE_DSP == 1) && \
+    defined(__ARM_FEATURE_UNALIGNED) && defined(__GNUC__)
 #define EDGE_USE_DSP 1
 #endif
 
-/* Packed access: four bytes at any address as one little-endian word. */
+/* Packed access: four bytes at any address as one little-endian word; a compiler that knows of no unaligned access
+ * takes byte after byte. */
 EDGE_INLINE uint32_t edge_load_u32(const void *address) {
   uint32_t word;
   memcpy(&word, address, sizeof(word));

@@ -1,7 +1,8 @@
 /* Dot products of int8 weight rows with one int8 vector; the sums are exact in 32 bits.
  *
- * Weight rows are `stride` bytes apart, a multiple of 4, zero filled; of the vector exactly `depth` bytes are read. With
- * SMLAD and with Helium four rows are worked on together, so that the vector is loaded once for the four.
+ * Weight rows are `stride` bytes apart, a multiple of 4, zero filled; of the vector exactly `depth` bytes are read.
+ * With SMLAD and with Helium four rows are worked on together, so that the vector is loaded once for the four. The
+ * vector may lie at any address: with SMLAD its words are loaded with plain LDR, see edge_arithmetic.h.
  */
 #ifndef EDGE_DOT_H
 #define EDGE_DOT_H

@@ -93,7 +93,8 @@ EDGE_APART void gather_column(const struct edge_conv *p, const struct cursor *at
   }
 }
 
-/* One weight row against the four columns: 16 products in 15 instructions. `groups` is at least 1. */
+/* One weight row against the four columns: 16 products in 15 instructions. `groups` is at least 1. The columns are
+ * scratch, aligned to 8, as LDM needs them to be to 4; weight rows are a multiple of 4 long. */
 EDGE_INLINE void dot_4(const int8_t *weights, const uint32_t *pairs, int32_t groups, int32_t sums[COLUMNS]) {
   int32_t s0 = sums[0], s1 = sums[1], s2 = sums[2], s3 = sums[3];
   if (groups & 1) {

@@ -71,7 +71,8 @@ struct four {
   int32_t n_rows, step, row_step; /* kernel rows in the image; bytes between taps and between rows of them */
 };
 
-/* `n_rows` kernel rows of three taps, four channels: 24 instructions for 12 products. */
+/* `n_rows` kernel rows of three taps, four channels: 24 instructions for 12 products. The pixels may lie at any address
+ * and are loaded with LDR; the taps are scratch, aligned to 8, as LDRD needs it to be to 4. */
 EDGE_INLINE void sum_rows_of_3(const struct four *f, const int8_t *row, const uint32_t *taps, int32_t sums[4]) {
   int32_t s0 = f->bias[0], s1 = f->bias[1], s2 = f->bias[2], s3 = f->bias[3];
   int32_t rows = f->n_rows;

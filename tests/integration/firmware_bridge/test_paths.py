@@ -62,6 +62,7 @@ def test_kernels_of_the_host_carry_the_portable_path(tmp_path: Path) -> None:
         ("m3", (), "c"),
         ("m4", (), "dsp"),
         ("m4", ("-DEDGE_PORTABLE",), "c"),
+        ("m4", ("-mno-unaligned-access",), "c"),
         ("m33", (), "dsp"),
         ("m55", (), "mve"),
     ],
