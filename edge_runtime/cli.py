@@ -103,6 +103,22 @@ def top(config: Path, every: float, once: bool, as_json: bool) -> None:
             return
 
 
+@group.command()
+@_config
+@click.option("--last", default=100, show_default=True, type=click.IntRange(1), help="How many, the newest.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line on standard output.")
+def audit(config: Path, last: int, as_json: bool) -> None:
+    """Show which commands the gateway of CONFIG (gateway.toml) was given, by whom, and what became of them."""
+    from edge_runtime.config import load_config  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.daemon.trail import read_trail  # noqa: PLC0415 - not needed for --help
+
+    for entry in read_trail(Path(load_config(config).gateway.state_dir), last=last):
+        if as_json:
+            print_json(entry.as_json())
+        else:
+            click.echo(entry.line())
+
+
 @group.group()
 def bundle() -> None:
     """Install, list, verify and roll back models."""

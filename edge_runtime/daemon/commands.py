@@ -14,6 +14,7 @@ from msgspec.structs import replace
 
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.intake import UNFORESEEN
+from edge_runtime.daemon.trail import Trail
 from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
 from edge_runtime.messages import (
     MAX_COMMAND_BYTES,
@@ -69,13 +70,18 @@ class Orders:
     obey : mapping of str to callable
         By ``noun/verb``.
     clock : Clock
-        Both clocks.
+        All clocks.
+    trail : Trail, optional
+        Keeps what was obeyed and refused, and knows what earlier runs answered.
     """
 
-    def __init__(self, obey: Mapping[str, Obey], clock: Clock) -> None:
+    def __init__(self, obey: Mapping[str, Obey], clock: Clock, trail: Trail | None = None) -> None:
         self._obey = obey
         self._clock = clock
+        self._trail = trail
         self._answered: OrderedDict[tuple[str, str, str], Reply] = OrderedDict()
+        for issuer, reply in trail.answered(_REMEMBERED) if trail is not None else ():
+            self._answered[issuer, reply.command, reply.id] = reply
 
     def take(self, name: str, payload: bytes) -> Reply:
         """Obey a command, or say why not.
@@ -90,8 +96,10 @@ class Orders:
         Returns
         -------
         reply : Reply
-            The same one again for an id of the same issuer that was answered before.
+            The same one again for an id of the same issuer that was answered before, also by an earlier run. It may
+            be sent when the journal has committed.
         """
+        received_ms = round(self._clock.wall() * 1000)
         try:
             command = decode_command(name, payload)
         except MessageError as error:
@@ -105,6 +113,8 @@ class Orders:
             return before
         reply = self._carry_out(name, command)
         audit.info("command=%s issuer=%r id=%s ok=%s text=%r", name, command.issuer, command.id, reply.ok, reply.text)
+        if self._trail is not None:
+            self._trail.write(command, reply, received_ms=received_ms)
         self._answered[key] = reply
         while len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)

@@ -6,14 +6,16 @@ from dataclasses import dataclass
 
 from edge_runtime.daemon.intake import Notice
 from edge_runtime.errors import BrokerError
-from edge_runtime.mqtt.interface import AckToken
+from edge_runtime.messages import Reply
+from edge_runtime.mqtt.interface import Incoming
 
 
 @dataclass(frozen=True, slots=True)
 class OrderToken:
-    """Releases the acknowledgement of a command."""
+    """Sends the answer to a command and releases its acknowledgement, once what it changed is on disk."""
 
-    token: AckToken | None
+    order: Incoming
+    reply: Reply
 
 
 @dataclass(frozen=True, slots=True)

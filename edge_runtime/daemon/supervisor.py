@@ -43,6 +43,7 @@ from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion
+from edge_runtime.daemon.trail import AUDIT, Trail
 from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError
 from edge_runtime.messages import OFFLINE, STOPPED, EventIds
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
@@ -144,6 +145,7 @@ class Supervisor:
                 "events/resend": resending(self._outbox.resend),
             },
             self._clock,
+            Trail(self._outbox.load_state(AUDIT), self._journal, boot_id=self._gateway.boot_id, clock=self._clock),
         )
         self._reporter = self._make_reporter()
         self._http = self._make_http()
@@ -181,7 +183,7 @@ class Supervisor:
         self._require_network()
         while self._notes:
             self._take(self._notes.popleft())
-        while (order := self._order_queue.take()) is not None:
+        while not self._journal.fault and (order := self._order_queue.take()) is not None:
             self._obey(order)
         self._dispatcher.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
@@ -371,7 +373,8 @@ class Supervisor:
     def _acknowledge(self, token: object) -> None:
         """Release an acknowledgement on the session that the message came on."""
         if isinstance(token, OrderToken):
-            self._session.acknowledge(token.token)
+            self._front.answer(token.order, token.reply)
+            self._session.acknowledge(token.order.token)
         else:
             self._inlet.acknowledge(token)  # type: ignore[arg-type] # intake passes tokens through unread
 
@@ -411,12 +414,11 @@ class Supervisor:
             self._reporter.show(outcome, occasion, payload)
 
     def _obey(self, message: Incoming) -> None:
-        """Carry out a command and answer it."""
+        """Carry out a command; it is answered and acknowledged after the commit."""
         reply = self._orders.take(self._front.command_name(message.topic) or "", message.payload)
         known = "unknown" if reply.reason == "unknown_command" else reply.command
         self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
-        self._front.answer(message, reply)
-        self._journal.finish(OrderToken(message.token), now=self._clock.monotonic())
+        self._journal.finish(OrderToken(message, reply), now=self._clock.monotonic())
 
     # The end ----------------------------------------------------------------------------------------------------
 

@@ -47,9 +47,9 @@ def event_line(topic: str, payload: bytes, topics: Topics) -> str | None:
     """
     if topic == topics.alert_event():
         alert = decode(payload, Alert)
-        return (
-            f"{_time(alert.timestamp_ms)}  {alert.severity:<8} {alert.event_type:<9} {alert.text}  [{alert.alert_id}]"
-        )
+        marks = f"{'  SHELVED' if alert.shelved else ''}{'  FLOODED' if alert.flooded else ''}"
+        words = f"{alert.severity:<8} {alert.event_type:<9} {alert.text}"
+        return f"{_time(alert.timestamp_ms)}  {words}  [{alert.alert_id}]{marks}"
     if topic == topics.part_verdict():
         verdict = decode(payload, PartVerdict)
         if verdict.verdict == "ok":
@@ -138,7 +138,9 @@ class Picture:
             lines.append(f"events    {health.last_alert_seq} alert events, {health.last_verdict_seq} verdicts this run")
         if self.summary is not None:
             worst = f", worst {self.summary.max_severity}" if self.summary.max_severity else ""
-            lines.append(f"alarms    {self.summary.active} active, {self.summary.unacked} unacknowledged{worst}")
+            shelved = f", {self.summary.shelved} shelved" if self.summary.shelved else ""
+            figures = f"{self.summary.active} active, {self.summary.unacked} unacknowledged"
+            lines.append(f"alarms    {figures}{worst}{shelved}")
         for name, status in sorted(self.pipelines.items()):
             model = f"{status.model} {status.model_version}" if status.model else "no model"
             lines.append(f"{name:<9} {status.status}, {model} {status.reason}".rstrip())

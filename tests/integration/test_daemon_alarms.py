@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
-from tests.integration.daemon_rig import Plant, running_plant, until
+from tests.integration.daemon_rig import COMMAND, Plant, running_plant, until
 from tests.integration.factory_inputs import Offline, picture
 
 pytestmark = pytest.mark.broker
@@ -100,3 +101,27 @@ def test_a_flood_is_told_once_and_marks_what_it_brings(plant: Plant) -> None:
     assert [event["event_type"] for event in events(plant, FLOOD)] == ["raised"]
     state = json.loads(plant.consumer.retained[f"alert/state/{FLOOD}"])
     assert (state["severity"], state["pipeline"]) == ("high", "system")
+
+
+def test_a_command_is_obeyed_once_over_a_kill_and_stands_in_the_audit_trail(plant: Plant) -> None:
+    alert_id = events(plant)[-1]["alert_id"]
+    order_id = plant.consumer.command("alert/shelve", alert_id=alert_id, duration_s=600.0)
+    first = plant.consumer.reply(order_id)
+    plant.daemon.kill()  # the moment after the answer: what was answered is on disk
+    plant.daemon.start()
+
+    def n_shelved() -> int:
+        told = [event for event in events(plant) if event["alert_id"] == alert_id]
+        return [event["event_type"] for event in told].count("shelved")
+
+    until(lambda: n_shelved() == 1, "the event of what was answered")
+    plant.consumer.command("alert/shelve", id=order_id, alert_id=alert_id, duration_s=600.0)
+    until(lambda: len(plant.consumer.all_of(f"reply/{order_id}")) == 2, "a second answer")
+    assert plant.consumer.all_of(f"reply/{order_id}") == [first, first]
+    assert n_shelved() == 1
+    command = [*COMMAND, "audit", str(plant.daemon.config), "--json"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+    trail = [json.loads(line) for line in shown]
+    (entry,) = [entry for entry in trail if entry["reply"]["id"] == order_id]
+    assert (entry["issuer"], entry["reply"]["command"], entry["reply"]["ok"]) == ("consumer", "alert/shelve", True)
+    assert [entry["seq"] for entry in trail] == list(range(1, len(trail) + 1))
