@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_bridge.emit import Emission, emit_program
+from firmware_bridge.footprint import measure_footprint
 from firmware_bridge.golden import GoldenVectors
 from firmware_bridge.lower import lower_model
 from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.model import read_model
 from firmware_bridge.plan import Plan, check_fits, plan_program
 from firmware_bridge.program import Program
+from firmware_bridge.readme import readme_text
 from firmware_bridge.reference import reference_version, run_reference
 from firmware_bridge.samples import make_samples, most_samples
 from firmware_bridge.source import Source
@@ -64,7 +66,7 @@ def emit_source(source: Source, target: Target, name: str) -> tuple[Emission, li
     Returns
     -------
     emission : Emission
-        Text files.
+        Text files, with flash and stack in the README where the target's compiler is installed.
     golden : list of GoldenVectors
         The contract's first, when tflite-micro is installed and a record has at most 32 MiB; then the bundle's.
 
@@ -78,6 +80,10 @@ def emit_source(source: Source, target: Target, name: str) -> tuple[Emission, li
     prepared = prepare(source.model, target)
     check_fits(prepared.plan, target)
     emission = emit_program(prepared.program, prepared.plan, target, name)
+    footprint = measure_footprint(emission)
+    if footprint is not None:
+        readme = readme_text(emission.manifest, target, prepared.plan, footprint)
+        emission = Emission(emission.manifest, {**emission.files, "README.md": readme}, footprint)
     golden = list(source.golden)
     if reference_version() is not None:
         golden = _reference_vectors(source, emission.manifest) + golden

@@ -50,7 +50,7 @@ def emit(
     if not golden:
         click.echo("warning: no golden vectors: tflite-micro is not installed, or the input is too large", err=True)
     write_directory(out, source, emission, golden)
-    manifest = emission.manifest
+    manifest, footprint = emission.manifest, emission.footprint
     if as_json:
         print_json(
             {
@@ -63,6 +63,9 @@ def emit(
                 "constant_bytes": manifest.constant_bytes,
                 "macs": manifest.macs,
                 "kernels": list(manifest.kernels),
+                "flash_bytes": footprint.flash_bytes if footprint else None,
+                "kernel_bytes": footprint.kernel_bytes if footprint else None,
+                "stack_bytes": footprint.stack_bytes if footprint else None,
                 "golden": [vectors.source for vectors in golden],
             }
         )
@@ -70,6 +73,9 @@ def emit(
     click.echo(f"{out}: {manifest.name} for {manifest.target}")
     click.echo(f"  arena {manifest.arena_bytes} bytes (lower bound {manifest.arena_lower_bound})")
     click.echo(f"  state {manifest.state_bytes} bytes, weights and tables {manifest.constant_bytes} bytes")
+    if footprint:
+        click.echo(f"  flash {footprint.flash_bytes} bytes, of which kernels {footprint.kernel_bytes}")
+        click.echo(f"  stack {footprint.stack_bytes} bytes ({footprint.compiler.split(' -')[0]})")
     click.echo(f"  {manifest.macs} MACs, kernels {', '.join(manifest.kernels)}")
 
 

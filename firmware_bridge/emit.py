@@ -13,16 +13,17 @@ from firmware_bridge.ctext import CallWriter, array_text, comment, constants_of,
 from firmware_bridge.manifest import CONTRACT, MANIFEST, SCHEMA, FirmwareManifest, PortManifest
 from firmware_bridge.plan import Plan
 from firmware_bridge.program import Buffer, Port, Program
-from firmware_bridge.readme import cmake_text, readme_text
-from firmware_bridge.targets import Target
+from firmware_bridge.readme import CTYPES, cmake_text, readme_text
+from firmware_bridge.targets import Footprint, Target
 
 
 @dataclass(frozen=True, slots=True)
 class Emission:
-    """All files of one emitted directory, by relative path."""
+    """All files of one emitted directory, by relative path, and what the target's compiler made of them."""
 
     manifest: FirmwareManifest
     files: Mapping[str, str]
+    footprint: Footprint | None = None
 
 
 def emit_program(program: Program, plan: Plan, target: Target, name: str) -> Emission:
@@ -98,9 +99,6 @@ def _port_manifest(port: Port, plan: Plan) -> PortManifest:
     )
 
 
-_CTYPE = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "float32": "float"}
-
-
 def _port_lines(manifest: FirmwareManifest, port: PortManifest, role: str, index: int) -> str:
     upper = f"{manifest.name.upper()}_{role.upper()}{index}"
     constness = "" if role == "input" else "const "
@@ -112,8 +110,8 @@ def _port_lines(manifest: FirmwareManifest, port: PortManifest, role: str, index
         f"#define {upper}_OFFSET {port.arena_offset}\n"
         f"#define {upper}_SCALE {float_text(port.scale)}\n"
         f"#define {upper}_ZERO_POINT ({port.zero_point})\n"
-        f"static inline {constness}{_CTYPE[port.dtype]} *{manifest.name}_{role}{index}({constness}void *arena) {{\n"
-        f"  return ({constness}{_CTYPE[port.dtype]} *)({constness}void *)"
+        f"static inline {constness}{CTYPES[port.dtype]} *{manifest.name}_{role}{index}({constness}void *arena) {{\n"
+        f"  return ({constness}{CTYPES[port.dtype]} *)({constness}void *)"
         f"(({constness}uint8_t *)arena + {upper}_OFFSET);\n"
         f"}}\n"
     )

@@ -1,4 +1,4 @@
-"""The devices that C is emitted for: how much RAM they have and which kernel paths they can take."""
+"""The devices that C is emitted for: RAM, kernel paths, and what their compilers make of an emission."""
 
 from __future__ import annotations
 
@@ -33,6 +33,32 @@ class Target:
     def guard(self) -> str:
         """Preprocessor condition under which the emitted file refuses to compile, or "" when every path fits."""
         return "" if self.smlad else "defined(EDGE_USE_DSP)"
+
+
+@dataclass(frozen=True, slots=True)
+class Footprint:
+    """What a compiler makes of an emission.
+
+    Attributes
+    ----------
+    compiler : str
+        Name, version and flags.
+    model_bytes, kernel_bytes : int
+        Code and constants of ``model.c``, and of all kernel files.
+    stack_bytes : int
+        Frames along the deepest chain of calls from ``<name>_invoke``; calls into the C library and the compiler's own
+        support functions are not in it.
+    """
+
+    compiler: str
+    model_bytes: int
+    kernel_bytes: int
+    stack_bytes: int
+
+    @property
+    def flash_bytes(self) -> int:
+        """Model and kernels together."""
+        return self.model_bytes + self.kernel_bytes
 
 
 TARGETS: Final[dict[str, Target]] = {
