@@ -8,7 +8,7 @@ CODE := edge_runtime firmware_bridge models bench tests tools
 # Test processes side by side; the tests that kill brokers and daemons run alone.
 JOBS ?= 2
 
-.PHONY: demo test check test-long bench models schemas system clean help
+.PHONY: demo test check test-long bench models deb schemas system clean help
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -59,6 +59,10 @@ bench: $(VENV)/.all
 ## make models     train and quantize the released bundles again
 models: $(VENV)/.all
 	@$(BIN)/python models/build.py
+
+## make deb        the Debian package for gateways without a network, to build/
+deb: $(VENV)/.all
+	@$(BIN)/python tools/build_deb.py
 
 ## make schemas    write docs/formats from the code that is their source
 schemas: $(VENV)/.all

@@ -64,9 +64,35 @@ def print_json(value: object) -> None:
 
 
 def configure_logging(*, verbose: bool = False) -> None:
-    """Send log lines to standard error: time (UTC), level, module, then key=value fields."""
+    """Send log lines to standard error: time (UTC), level, module, then key=value fields.
+
+    Under systemd's journal, which keeps times itself and bounds what it keeps, a line begins with its priority instead.
+    """
     handler = logging.StreamHandler(sys.stderr)
-    formatter = logging.Formatter("%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s", "%Y-%m-%dT%H:%M:%S")
-    formatter.converter = time.gmtime
-    handler.setFormatter(formatter)
+    if _is_journal(os.environ.get("JOURNAL_STREAM", ""), sys.stderr.fileno()):
+        handler.setFormatter(_JournalFormatter("%(name)s %(message)s"))
+    else:
+        shape = "%(asctime)s.%(msecs)03dZ %(levelname)s %(name)s %(message)s"
+        formatter = logging.Formatter(shape, "%Y-%m-%dT%H:%M:%S")
+        formatter.converter = time.gmtime
+        handler.setFormatter(formatter)
     logging.basicConfig(level=logging.DEBUG if verbose else logging.INFO, handlers=[handler])
+
+
+class _JournalFormatter(logging.Formatter):
+    """Begins every line with ``<priority>`` as ``sd-daemon(3)`` has it, so that a trace stays with its message."""
+
+    _PRIORITIES = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = next((number for level, number in self._PRIORITIES if record.levelno >= level), 7)
+        return "\n".join(f"<{priority}>{line}" for line in super().format(record).splitlines())
+
+
+def _is_journal(stream: str, descriptor: int) -> bool:
+    """Whether ``JOURNAL_STREAM`` (device:inode) names the file behind a descriptor."""
+    try:
+        status = os.fstat(descriptor)
+    except OSError:
+        return False
+    return stream == f"{status.st_dev}:{status.st_ino}"

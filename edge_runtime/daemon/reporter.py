@@ -170,6 +170,14 @@ class Reporter:
         well = self._say_health(self._vitals(connected=connected))
         self._next_health = now + (_HEALTH_EVERY_S if well else _ILL_EVERY_S)
 
+    def status_line(self, *, connected: bool) -> str:
+        """Say in one line how things are, for the service manager."""
+        parts = self._parts
+        running = len(self._config.pipelines) - len(parts.status.failed())
+        link = "online" if connected else "broker away"
+        worker = "" if parts.dispatcher.keeper.ready else "; worker starting"
+        return f"{link}{worker}; {running} of {len(self._config.pipelines)} pipelines; {parts.outbox.depth} events wait"
+
     def _vitals(self, *, connected: bool) -> lifecycle.Vitals:
         parts = self._parts
         fault, oldest = parts.journal.fault or parts.sender.fault, 0.0

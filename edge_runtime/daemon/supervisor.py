@@ -40,6 +40,7 @@ from edge_runtime.daemon.past import decided_part, finished_frame, stored_verdic
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
+from edge_runtime.daemon.service import ServiceManager, find_service_manager, forget_service_manager
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion
@@ -70,6 +71,8 @@ class Supervisor:
         Validated.
     clock : Clock
         Both clocks.
+    service : ServiceManager
+        Who started it and watches it; a silent one by default.
 
     Raises
     ------
@@ -77,8 +80,9 @@ class Supervisor:
         If the state folder, its database, or the HTTP port cannot be used, or another daemon uses them.
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, service: ServiceManager | None = None) -> None:
         self._config = config
+        self._service = service or ServiceManager()
         self._clock = clock or Clock()
         self._notes: deque[Note] = deque()
         self._order_queue = OrderQueue()
@@ -166,6 +170,7 @@ class Supervisor:
         self._session.subscribe([self._front.commands])
         self._session.start()
         self._inlet.start()
+        self._service.ready()
         try:
             while not self._stopping:
                 self._turn(self._wait_s())
@@ -199,6 +204,7 @@ class Supervisor:
         self._sender.pump()
         self._ready = self._connected and self._inlet.connected and self._dispatcher.keeper.ready
         self._reporter.report(now, connected=self._connected)
+        self._service.alive(now, self._reporter.status_line(connected=self._connected))
 
     def _require_network(self) -> None:
         """End the daemon when a network thread has died of a bug: whoever keeps it running starts it anew."""
@@ -221,6 +227,7 @@ class Supervisor:
         deadline = self._desk.next_deadline()
         due = [
             self._reporter.due_in(now),
+            self._service.due_in(now),
             self._journal.due_in(now),
             self._sender.due_in(now) if self._connected else None,
             None if deadline is None else deadline - now,
@@ -425,6 +432,7 @@ class Supervisor:
     def _leave(self) -> None:
         """Stop within five seconds: finish what the worker holds, commit, send what goes, say goodbye."""
         until = self._clock.monotonic() + _STOP_S
+        self._service.stopping()
         self._inlet.shut()
         while not self._dispatcher.idle and self._clock.monotonic() < until - _STOP_S / 2:
             self._dispatcher.keeper.wait(0.05)
@@ -473,7 +481,9 @@ def run_daemon(path: Path) -> None:
     HostEnvironmentError
         If state folder, database or port cannot be used.
     """
-    supervisor = Supervisor(load_config(path))
+    service = find_service_manager(os.environ, os.getpid())
+    forget_service_manager()
+    supervisor = Supervisor(load_config(path), service=service)
 
     def leave(_number: int, _frame: object) -> None:
         supervisor.stop()

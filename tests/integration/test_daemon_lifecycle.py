@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -264,3 +265,22 @@ def test_latecomer_after_a_restart_finds_birth_and_health_of_the_present_boot(pl
     late = plant.join(Consumer(plant.broker, "late"))
     until(lambda: "birth" in late.retained and "health" in late.retained, "birth and health")
     assert json.loads(late.retained["birth"])["boot_id"] == json.loads(late.retained["health"])["boot_id"]
+
+
+def test_service_manager_hears_when_the_daemon_is_ready_alive_and_leaving(
+    tmp_path: Path, mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear:
+        ear.bind(str(tmp_path / "notify"))
+        ear.settimeout(10.0)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        monkeypatch.setenv("WATCHDOG_USEC", "600000")
+        with Plant(mosquitto, Daemon(tmp_path / "gateway", mosquitto.port)) as plant:
+            plant.daemon.start()
+            words = [ear.recv(4096).decode()]
+            while "STATUS=online; 2 of 2 pipelines; 0 events wait\nWATCHDOG=1" not in words:
+                words.append(ear.recv(4096).decode())
+            plant.daemon.stop()
+            while words[-1] != "STOPPING=1":
+                words.append(ear.recv(4096).decode())
+    assert words[0] == "READY=1"
