@@ -8,60 +8,25 @@ import shutil
 import tempfile
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, config_sha256, load_config
 from edge_runtime.daemon.clock import clock_quality
+from edge_runtime.daemon.examining import examine_limits, examine_port, examine_state, is_held
 from edge_runtime.daemon.fit import require_fit
 from edge_runtime.daemon.lifecycle import versions
+from edge_runtime.daemon.lines import Level, Line, Report
 from edge_runtime.daemon.models import load_models
 from edge_runtime.errors import BrokerError, EdgeRuntimeError
 
-Level = Literal["ok", "note", "fault"]
-
-_MARKS: dict[Level, str] = {"ok": "ok   ", "note": "note ", "fault": "FAULT"}
 _BROKER_PATIENCE_S = 5.0
 _LITTLE_DISK_BYTES = 1 << 30
 _LITTLE_MEMORY_BYTES = 1 << 30
 _SLOW_SYNC_MS = 50.0
 _SYNCS = 9
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """One thing that was looked at; ``exit_code`` counts where ``level`` is "fault"."""
-
-    level: Level
-    subject: str
-    text: str
-    exit_code: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Report:
-    """Everything that was looked at, in order."""
-
-    lines: tuple[Line, ...]
-
-    @property
-    def exit_code(self) -> int:
-        """The first fault's; 0 without one."""
-        return next((line.exit_code for line in self.lines if line.level == "fault"), 0)
-
-    def as_text(self) -> str:
-        """Give a line for a person per thing."""
-        width = max(len(line.subject) for line in self.lines)
-        return "\n".join(f"{_MARKS[line.level]} {line.subject:<{width}}  {line.text}" for line in self.lines)
-
-    def as_json(self) -> dict[str, object]:
-        """Give the same for machines."""
-        found = [{"level": line.level, "subject": line.subject, "text": line.text} for line in self.lines]
-        return {"ok": self.exit_code == 0, "found": found}
 
 
 def check_gateway(path: Path, *, with_broker: bool = True) -> Report:
@@ -88,7 +53,10 @@ def check_gateway(path: Path, *, with_broker: bool = True) -> Report:
     """
     config = load_config(path)
     lines = [Line("ok", "configuration", f"{path} ({config_sha256(config)[:12]})")]
-    lines += _check_state(Path(config.gateway.state_dir))
+    state_dir = Path(config.gateway.state_dir)
+    lines += _check_state(state_dir)
+    port = examine_port(config.http, daemon_runs=is_held(state_dir))
+    lines += [] if port is None else [port]
     lines += _check_pipelines(config)
     if with_broker:
         lines.append(_check_broker(config))
@@ -119,6 +87,7 @@ def examine_machine(path: Path | None) -> Report:
         *_check_engines(),
         _check_sandbox(),
         _check_memory(),
+        examine_limits(),
         _check_clock(),
     ]
     if path is None:
@@ -134,6 +103,7 @@ def _check_state(folder: Path) -> Iterable[Line]:
         return
     yield _check_disk(place)
     yield _check_sync(place)
+    yield from examine_state(folder)
 
 
 def _check_disk(place: Path) -> Line:
