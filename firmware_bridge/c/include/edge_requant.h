@@ -32,4 +32,23 @@ EDGE_INLINE int8_t edge_requantize_channel(const struct edge_requant *out, int32
   return edge_requantize(out, sum, out->multiplier[entry], out->shift[entry]);
 }
 
+/* The codes of four sums, of consecutive channels from a multiple of 4 on. */
+EDGE_INLINE void edge_requantize_4(const struct edge_requant *out, const int32_t sums[4], int32_t channel,
+                                   int8_t *codes) {
+#if defined(EDGE_USE_MVE)
+  if (out->fast) {
+    const int32_t step = out->channel_step, entry = channel * step;
+    const int32x4_t multiplier =
+        step ? vldrwq_s32(out->multiplier + entry) : vdupq_n_s32(out->multiplier[0]);
+    const int32x4_t shift = step ? vldrbq_s32(out->shift + entry) : vdupq_n_s32(out->shift[0]);
+    int32x4_t code = vqrdmulhq_s32(vldrwq_s32(sums), multiplier);
+    code = vrshlq_s32(vaddq_s32(code, vshrq_n_s32(code, 31)), shift);
+    code = vaddq_n_s32(code, out->output_zero_point);
+    vstrbq_s32(codes, vminq_s32(vmaxq_s32(code, vdupq_n_s32(out->low)), vdupq_n_s32(out->high)));
+    return;
+  }
+#endif
+  for (int32_t i = 0; i < 4; ++i) { codes[i] = edge_requantize_channel(out, sums[i], channel + i); }
+}
+
 #endif

@@ -238,7 +238,8 @@ EDGE_KERNEL void edge_k1_conv_s8(const struct edge_conv *p, const int8_t *input,
       int32_t sums[4];
       for (int32_t i = 0; i < 4; ++i) { sums[i] = p->out.bias[c + i]; }
       edge_dot_4(weights, p->weight_stride, column, depth, sums);
-      for (int32_t i = 0; i < 4; ++i) { *output++ = edge_requantize_channel(&p->out, sums[i], c + i); }
+      edge_requantize_4(&p->out, sums, c, output);
+      output += 4;
       weights += 4 * p->weight_stride;
     }
     for (; c < p->out_channels; ++c) {

@@ -317,18 +317,9 @@ static void four_channels(const struct edge_depthwise *p, const struct window *w
     row += p->dilation_h * p->in_w * channels;
     weight_row += p->kernel_w * channels;
   }
-  if (p->out.fast && p->out.channel_step) {
-    const int32x4_t right = vldrbq_s32(p->out.shift + channel);
-    int32x4_t high = vqrdmulhq_s32(sum, vldrwq_s32(p->out.multiplier + channel));
-    high = vrshlq_s32(vaddq_s32(high, vshrq_n_s32(high, 31)), right);
-    high = vaddq_s32(high, vdupq_n_s32(p->out.output_zero_point));
-    high = vminq_s32(vmaxq_s32(high, vdupq_n_s32(p->out.low)), vdupq_n_s32(p->out.high));
-    vstrbq_s32(output, high);
-    return;
-  }
   int32_t sums[4];
   vstrwq_s32(sums, sum);
-  for (int32_t i = 0; i < 4; ++i) { output[i] = edge_requantize_channel(&p->out, sums[i], channel + i); }
+  edge_requantize_4(&p->out, sums, channel, output);
 }
 
 /* One image, multiplier 1; returns how many channels are done. */

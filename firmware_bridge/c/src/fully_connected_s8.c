@@ -15,7 +15,7 @@ EDGE_KERNEL void edge_k1_fully_connected_s8(const struct edge_fully_connected *p
       int32_t sums[4];
       for (int32_t i = 0; i < 4; ++i) { sums[i] = bias[i]; }
       edge_dot_4(weights, p->weight_stride, input, p->depth, sums);
-      for (int32_t i = 0; i < 4; ++i) { output[unit + i] = edge_requantize_channel(&p->out, sums[i], unit + i); }
+      edge_requantize_4(&p->out, sums, unit, output + unit);
       weights += 4 * p->weight_stride;
     }
     for (; unit < p->units; ++unit) {
