@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -18,11 +17,12 @@ from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.intake import Item
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.lineup import Lineup, StatusListener, Swap
 from edge_runtime.daemon.mailbox import Mailbox, Rotation
 from edge_runtime.daemon.metrics import Metrics
-from edge_runtime.daemon.models import PipelineModel, bind_answers
+from edge_runtime.daemon.models import PipelineModel
+from edge_runtime.daemon.repeats import FrameKey, FrameMemory, frame_key
 from edge_runtime.daemon.ring import Ring
-from edge_runtime.daemon.roster import Roster
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.telling import ModelFacts, Occasion
 from edge_runtime.errors import PayloadSizeError
@@ -33,19 +33,10 @@ _log = logging.getLogger(__name__)
 #: Key prefix of window states in the outbox's state table.
 WINDOW = "window/"
 _TRIES = 2
-_FRAMES_KEPT = 20_000
-
-#: A frame that a source told apart: camera, part, and the source's time in ms.
-FrameKey = tuple[str, str | None, int]
 _IN_FLIGHT = 2
 
 #: Told of every outcome that is not refused: the outcome, the input behind it, and its payload.
 Listener = Callable[[protocol.Outcome, Occasion, FramePayload | SensorBlock], None]
-#: Told of a pipeline's change: its name, status word, reason.
-StatusListener = Callable[[str, str, str], None]
-
-#: Told of a pipeline that is built; says why it may not run, or nothing.
-BuiltListener = Callable[[str, protocol.Built], str]
 
 
 class Dispatcher:
@@ -73,6 +64,8 @@ class Dispatcher:
         Both clocks.
     on_outcome, on_status, on_incident : callable
         Listeners; the last is told what a person should see in health.
+    stopped : iterable of str
+        Pipelines that a person stopped.
     """
 
     def __init__(  # noqa: PLR0913 - the place where the parts of an input's way meet
@@ -91,10 +84,9 @@ class Dispatcher:
         on_outcome: Listener,
         on_status: StatusListener,
         on_incident: Callable[[str], None],
+        stopped: Iterable[str] = (),
     ) -> None:
         self._config = config
-        self._roster = Roster(models)
-        self._trusted = trusted
         self._mailboxes = mailboxes
         self._desk = desk
         self._journal = journal
@@ -103,22 +95,26 @@ class Dispatcher:
         self._complaints = complaints
         self._clock = clock
         self._on_outcome = on_outcome
-        self._on_status = on_status
         self._on_incident = on_incident
         self._rotation = Rotation(mailboxes.values())
         self._cameras = {camera.id for camera in config.cameras}
         self._columns = {sensor.id: [channel.name for channel in sensor.channels] for sensor in config.sensors}
-        self._facts: dict[str, ModelFacts] = {name: model.facts for name, model in models.items()}
         self._states: dict[str, bytes] = {}
         self._with_worker: dict[int, tuple[Item, int]] = {}
-        self._finished: OrderedDict[FrameKey, None] = OrderedDict()
-        self._building = ""
-        self.on_built: BuiltListener = lambda _name, _built: ""
+        self._frames = FrameMemory()
+        self.lineup = Lineup(
+            models,
+            trusted,
+            self._states,
+            max_pixels=config.worker.max_frame_px,
+            stopped=set(stopped),
+            on_status=on_status,
+        )
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
         self.keeper = WorkerKeeper(
             self._ring,
-            self._orders,
-            formats=sorted({form.format for model in models.values() for form in model.bundle.manifest.models}),
+            self.lineup.orders,
+            formats=self.lineup.formats(),
             limits=WorkerLimits(
                 start_s=config.worker.start_timeout_s,
                 hang_s=config.worker.hang_timeout_s,
@@ -132,7 +128,7 @@ class Dispatcher:
     @property
     def facts(self) -> Mapping[str, ModelFacts]:
         """What runs in each pipeline."""
-        return self._facts
+        return self.lineup.facts
 
     @property
     def idle(self) -> bool:
@@ -146,13 +142,28 @@ class Dispatcher:
     def remember_frames(self, frames: Iterable[FrameKey]) -> None:
         """Take over frames that an earlier run finished."""
         for key in frames:
-            self._remember_frame(key)
+            self._frames.add(key)
 
-    def _remember_frame(self, key: FrameKey | None) -> None:
-        if key is not None:
-            self._finished[key] = None
-            while len(self._finished) > _FRAMES_KEPT:
-                self._finished.popitem(last=False)
+    def swap(
+        self,
+        models: Mapping[str, PipelineModel],
+        *,
+        gone: Iterable[str] = (),
+        ended: Callable[[str], None] | None = None,
+    ) -> None:
+        """Have pipelines run other models, without a gap: a new worker is built beside the present one.
+
+        Parameters
+        ----------
+        models : mapping of str to PipelineModel
+            By pipeline; the others stay.
+        gone : iterable of str
+            Pipelines that exist no longer.
+        ended : callable, optional
+            Told once: nothing when the new models run, else why everything stays as it was. The same is told of each
+            pipeline by its status.
+        """
+        self.lineup.swap(Swap(models, frozenset(gone), ended=ended or (lambda _reason: None)))
 
     def feed(self) -> None:
         """Hand inputs to the worker, each source in its turn, as long as it has room."""
@@ -162,10 +173,10 @@ class Dispatcher:
                 return
             _, item = taken
             if not self._listeners(item.source):
-                self.give_up(item, "pipeline_failed")
+                self.give_up(item, self._why_not(item.source))
             elif self._is_with_worker(item):
                 self._metrics.drop(item.source, "repeated")
-            elif self._is_repeated(item):
+            elif self._frames.has(item):
                 self._metrics.drop(item.source, "repeated")
                 self._journal.finish(item.token, now=self._clock.monotonic())
             else:
@@ -175,8 +186,7 @@ class Dispatcher:
         """Take what the worker said, and replace it if it is lost."""
         for event in self.keeper.poll():
             self._handle(event)
-        if self._roster.recall(self._clock.monotonic()):
-            self.keeper.renew()
+        self.lineup.poll(self.keeper, self._clock.monotonic())
         if self.keeper.vacant:  # now that all is known that the next worker needs
             for event in self.keeper.poll():
                 self._handle(event)
@@ -193,38 +203,19 @@ class Dispatcher:
         """Answer for a part whose frame gave no result."""
         if part is None or source not in self._cameras:
             return
-        for name in self._pipelines_of(source):
-            if self._desk.judges(name):
-                occasion = self._occasion(name, source, received_at, received_at, 0.0, part=part)
-                self._desk.take(protocol.Outcome(name, reason=reason), occasion)
+        for name in self._judges_of(source):
+            occasion = self._occasion(name, source, received_at, received_at, 0.0, part=part)
+            self._desk.take(protocol.Outcome(name, reason=reason), occasion)
 
     def expect_part(self, source: str, part: str, received_at: float, captured_at: float) -> None:
         """Open a part in every pipeline that judges parts of this camera."""
-        for name in self._pipelines_of(source):
-            if self._desk.judges(name):
-                self._desk.expect_part(name, part, received_at=received_at, at=captured_at)
-
-    def bind(self, digest: str, answers: protocol.Answers) -> None:
-        """Hold every later worker of this run to the answers of a bundle.
-
-        Raises
-        ------
-        BundleCompatibilityError
-            If other ones bind it already.
-        """
-        for name, model in list(self._roster.models.items()):
-            if model.bundle.digest == digest:
-                self._roster.replace(name, bind_answers(model, answers))
+        for name in self._judges_of(source):
+            self._desk.expect_part(name, part, received_at=received_at, at=captured_at)
 
     def close(self) -> None:
         """End the worker and give memory back."""
         self.keeper.close()
         self._ring.close()
-
-    def _orders(self) -> protocol.Load:
-        """Write what a new worker must build and where it goes on."""
-        plans = tuple(model.plan for model in self._roster.models.values())
-        return protocol.Load(plans, self._trusted, self._states, self._config.worker.max_frame_px)
 
     def _submit(self, item: Item) -> None:
         """Put a payload into the ring and hand it over; one that does not fit is given up."""
@@ -251,27 +242,8 @@ class Dispatcher:
             self._finish(event)
         elif isinstance(event, Lost):
             self._lose(event)
-        elif isinstance(event, protocol.Building):
-            self._building = event.pipeline
-        elif isinstance(event, protocol.Built):
-            self._building = ""
-            self._roster.praise(event.pipeline)
-            self._facts[event.pipeline] = self._facts[event.pipeline].with_engine(event.engine)
-            self._admit(event)
-        elif isinstance(event, protocol.Refused):
-            self._building = ""
-            self._drop_pipeline(event.pipeline, event.reason)
         else:
-            _log.info("event=worker_ready sandbox=%s", ",".join(event.sandbox))
-
-    def _admit(self, built: protocol.Built) -> None:
-        """Let a pipeline run that is built, or have the worker replaced by one without it."""
-        refusal = self.on_built(built.pipeline, built)
-        if refusal:
-            self._drop_pipeline(built.pipeline, refusal)
-            self.keeper.renew()
-        else:
-            self._on_status(built.pipeline, "running", "")
+            self.lineup.take(event, self.keeper, self._clock.monotonic())
 
     def _finish(self, done: protocol.Done) -> None:
         """Give an input's outcomes to the desk, then let it be acknowledged with the next commit."""
@@ -280,9 +252,11 @@ class Dispatcher:
         now = self._clock.monotonic()
         self._metrics.busy.inc(done.busy_ms / 1e3)
         if isinstance(item.payload, FramePayload):
-            self._remember_frame(frame_key(item.source, item.payload))
+            self._frames.add(frame_key(item.source, item.payload))
         refused = ""
         for outcome in done.outcomes:
+            if outcome.pipeline in self.lineup.stopped:
+                continue
             occasion = self._occasion_of(item, outcome, now)
             self._desk.take(outcome, occasion)
             if outcome.state is not None:
@@ -308,9 +282,7 @@ class Dispatcher:
         """Give what the worker held back to its mailboxes; an input that killed two workers is set aside."""
         self._metrics.replaced.labels(lost.reason).inc()
         self._complaints.say("processing", "worker", lost.reason, "the worker is replaced")
-        if self._building:
-            self._blame_pipeline(self._building, lost.reason)
-            self._building = ""
+        self.lineup.lost(lost.reason, self._clock.monotonic())
         if lost.in_hand is not None:
             item, _ = self._with_worker[lost.in_hand]
             item.tries += 1
@@ -326,22 +298,6 @@ class Dispatcher:
             self._ring.release(slot)
         self._with_worker.clear()
 
-    def _blame_pipeline(self, name: str, reason: str) -> None:
-        """Count a worker that was lost while it built a pipeline; twice is enough."""
-        words = self._roster.blame(name, reason, now=self._clock.monotonic())
-        if words:
-            self._fail(name, words)
-
-    def _drop_pipeline(self, name: str, reason: str) -> None:
-        """Go on without a pipeline."""
-        self._roster.drop(name)
-        self._fail(name, reason)
-
-    def _fail(self, name: str, reason: str) -> None:
-        """Say that a pipeline does not run."""
-        _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
-        self._on_status(name, "failed", reason)
-
     def _pipelines_of(self, source: str) -> list[str]:
         """Every configured pipeline on a source, built or not."""
         return [
@@ -352,7 +308,17 @@ class Dispatcher:
 
     def _listeners(self, source: str) -> list[str]:
         """Pipelines on a source that run."""
-        return [name for name in self._pipelines_of(source) if name in self._roster.models]
+        return [name for name in self._pipelines_of(source) if self.lineup.runs(name)]
+
+    def _judges_of(self, source: str) -> list[str]:
+        """Pipelines that owe verdicts on the parts in a source's frames, also where they cannot run."""
+        names = self._pipelines_of(source)
+        return [name for name in names if self._desk.judges(name) and name not in self.lineup.stopped]
+
+    def _why_not(self, source: str) -> str:
+        """Say why nothing looks at a source."""
+        stopped = self.lineup.stopped.intersection(self._pipelines_of(source))
+        return "pipeline_stopped" if stopped else "pipeline_failed"
 
     def _is_with_worker(self, item: Item) -> bool:
         """Whether the worker has this very frame of an earlier link, which is then acknowledged by the copy's token."""
@@ -366,15 +332,6 @@ class Dispatcher:
         for other in same:
             other.token = item.token
         return bool(same)
-
-    def _is_repeated(self, item: Item) -> bool:
-        """Whether this very frame was finished before: it was delivered once more.
-
-        Frames that name no part may share a millisecond; of those the broker must say that it delivers one again.
-        """
-        if not isinstance(item.payload, FramePayload) or (item.payload.part is None and not item.again):
-            return False
-        return frame_key(item.source, item.payload) in self._finished
 
     def _occasion_of(self, item: Item, outcome: protocol.Outcome, now: float) -> Occasion:
         payload = item.payload
@@ -394,13 +351,8 @@ class Dispatcher:
         *,
         part: str | None = None,
     ) -> Occasion:
-        facts = self._facts.get(pipeline, ModelFacts("", "", "", "int8"))
+        facts = self.lineup.facts.get(pipeline, ModelFacts("", "", "", "int8"))
         return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part)
-
-
-def frame_key(source: str, payload: FramePayload) -> FrameKey | None:
-    """Name a frame by what its source says of it; None where the source tells no time, so that copies look alike."""
-    return (source, payload.part, round(payload.captured_at * 1000)) if payload.from_source else None
 
 
 def _block_bytes(block: SensorBlock) -> bytes:

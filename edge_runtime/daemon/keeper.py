@@ -1,57 +1,27 @@
-"""Keeps one worker alive: starts it, hands it inputs, notices when it dies, hangs or grows, and replaces it."""
+"""Keeps one worker alive: starts it, hands it inputs, notices when it dies, hangs or grows, and replaces it.
+
+Another one may be built beside it, with other orders; it takes over without a gap once the supervisor agrees to it.
+"""
 
 from __future__ import annotations
 
 import logging
-import os
 import select
-import signal
-import socket
-import subprocess
-import sys
-from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
-
-from edge_runtime import __version__, kernels
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.launching import Launcher, start_launcher
+from edge_runtime.daemon.links import WorkerLimits, WorkerLink
 from edge_runtime.daemon.ring import Ring
+
+__all__ = ["Abandoned", "Coming", "Event", "Lost", "Switched", "WorkerKeeper", "WorkerLimits"]
 
 _log = logging.getLogger(__name__)
 
-_MESSAGE_BYTES = 1 << 20
-_MESSAGES_PER_POLL = 256
 #: Workers that may fail to come up before the launcher itself is replaced and the pauses begin.
 _QUICK_TRIES = 2
-#: The main loop looks at least so often; what it is late by is a stall of the machine, not a hang of the worker.
-_LOOK_EVERY_S = 0.5
-_PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
-
-
-@dataclass(frozen=True, slots=True)
-class WorkerLimits:
-    """When a worker counts as lost.
-
-    Attributes
-    ----------
-    start_s : float
-        From the launcher's start to ``Ready``.
-    hang_s : float
-        On one input, less the time for which the whole machine stood still.
-    memory_bytes : int
-        Resident memory.
-    in_flight : int
-        Inputs with the worker at a time.
-    """
-
-    start_s: float = 30.0
-    hang_s: float = 1.5
-    memory_bytes: int = 1 << 30
-    in_flight: int = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +43,40 @@ class Lost:
     waiting: tuple[int, ...]
 
 
-Event = protocol.FromWorker | Lost
+@dataclass(frozen=True, slots=True)
+class Coming:
+    """What the worker said that is built beside the present one."""
+
+    message: protocol.Building | protocol.Built | protocol.Refused | protocol.Ready
+
+
+@dataclass(frozen=True, slots=True)
+class Abandoned:
+    """The worker that was built beside the present one is no more; ``reason`` as in ``Lost``."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Switched:
+    """The worker that was built beside is the present one from now on; the one before it has answered everything."""
+
+
+Event = protocol.FromWorker | Lost | Coming | Abandoned | Switched
+
+
+@dataclass(slots=True)
+class _Beside:
+    """The worker that is built beside; ``launcher`` is its own one, where the present one lacks an engine.
+
+    ``states`` is there once the supervisor agreed to it.
+    """
+
+    orders: Callable[[], protocol.Load]
+    formats: frozenset[str]
+    launcher: Launcher | None = None
+    link: WorkerLink | None = None
+    states: Callable[[], Mapping[str, bytes]] | None = None
 
 
 class WorkerKeeper:
@@ -88,7 +91,7 @@ class WorkerKeeper:
     formats : sequence of str
         Model formats in use, for the launcher's imports.
     limits : WorkerLimits
-        When it is replaced.
+        When it is replaced; they hold for the one that is built beside, too.
     clock : callable
         Monotonic, s.
     cache_dir : Path, optional
@@ -108,275 +111,290 @@ class WorkerKeeper:
     ) -> None:
         self._ring = ring
         self._orders = orders
-        self._formats = ",".join(formats)
+        self._formats = frozenset(formats)
         self._limits = limits
         self._clock = clock
         self._cache_dir = cache_dir
-        self._launcher: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
-        self._channel: socket.socket | None = None
-        self._pid: int | None = None
-        self._in_flight: deque[int] = deque()
-        self._pipelines: frozenset[str] = frozenset()
-        self._since = 0.0
-        self._looked_at = 0.0
-        self._ready = False
+        self._launcher: Launcher | None = None
+        self._present: WorkerLink | None = None
+        self._beside: _Beside | None = None
         self._failures = 0
         self._not_before = 0.0
         self._vacant = False
-        self._renewing = False
+        self._restarting = False
         self.n_replaced = 0
 
     @property
     def ready(self) -> bool:
         """Whether the worker has built its pipelines."""
-        return self._ready
+        return self._present is not None and self._present.ready
 
     @property
     def vacant(self) -> bool:
-        """Whether the next ``poll`` asks for a worker: its orders may depend on what the last one said."""
-        return self._vacant
+        """Whether the next ``poll`` asks for a worker or switches to the one beside.
+
+        Its orders and states may depend on what the present one said last.
+        """
+        return self._vacant or self._may_switch()
 
     @property
     def has_room(self) -> bool:
         """Whether it takes another input now."""
-        return (
-            self._ready and not self._renewing and len(self._in_flight) < self._limits.in_flight and self._ring.has_room
-        )
+        present, leaving = self._present, self._beside is not None and self._beside.states is not None
+        if present is None or not present.ready or leaving or self._restarting:
+            return False
+        return len(present.in_flight) < self._limits.in_flight and self._ring.has_room
+
+    @property
+    def coming(self) -> bool:
+        """Whether another worker is built beside the present one."""
+        return self._beside is not None
 
     @property
     def pids(self) -> tuple[int, ...]:
-        """Process ids of launcher and worker, as far as they run."""
-        launcher = () if self._launcher is None else (self._launcher.pid,)
-        return launcher if self._pid is None else (*launcher, self._pid)
+        """Process ids of launcher and worker, and of those beside them, as far as they run."""
+        launchers, links = self._launchers(), self._links()
+        pids = [*(each.pid for each in launchers[:1]), *(each.pid for each in links)]
+        pids += [each.pid for each in launchers[1:]]
+        return tuple(pid for pid in pids if pid is not None)
+
+    def _launchers(self) -> list[Launcher]:
+        own = None if self._beside is None else self._beside.launcher
+        return [each for each in (self._launcher, own) if each is not None]
+
+    def _links(self) -> list[WorkerLink]:
+        beside = None if self._beside is None else self._beside.link
+        return [each for each in (self._present, beside) if each is not None]
 
     def filenos(self) -> list[int]:
         """Descriptors that become readable when ``poll`` has something to do."""
-        return [end.fileno() for end in (self._control, self._channel) if end is not None]
+        return [*(each.fileno() for each in self._launchers()), *(each.fileno() for each in self._links())]
 
     def submit(self, task: protocol.Task) -> None:
         """Hand an input over; ``has_room`` must hold."""
-        if not self._in_flight:
-            self._since = self._clock()
-        self._in_flight.append(task.id)
-        if self._channel is not None:
-            with suppress(OSError):  # a dead worker is noticed by poll, and the input is still in flight
-                self._channel.send(protocol.encode(task))
+        if self._present is not None:
+            self._present.submit(task, self._clock())
 
     def poll(self) -> list[Event]:
-        """Do what is due and give everything the worker said since the last call."""
-        events: list[Event] = []
-        now = self._clock()
+        """Do what is due and give everything the workers said since the last call."""
+        return list(self._poll(self._clock()))
+
+    def _poll(self, now: float) -> Iterator[Event]:
         if self._launcher is None:
             if now >= self._not_before:
-                self._try_to_launch(events, now)
-            return events
-        if self._vacant:
-            self._fork(events, now)
-        self._read_control(events, now)
-        self._read_channel(events, now)
-        self._watch(events, now)
-        if self._renewing and self._ready and not self._in_flight:
-            self._ready = False
-            self._kill_worker()
-            self._vacant, self._since = True, now
-        return events
+                yield from self._try_to_launch(now)
+            return
+        if self._may_switch():
+            yield from self._switch()
+        elif self._vacant:
+            yield from self._fork(now)
+        yield from self._look_at_present(now)
+        yield from self._look_beside(now)
+        if self._restarting and self._present is not None and self._present.ready and not self._present.in_flight:
+            self._end_present()
+            self._vacant = True
 
-    def renew(self) -> None:
-        """Let another worker take over, with new orders, as soon as this one has answered what it holds."""
-        self._renewing = True
+    # What is asked of it ------------------------------------------------------------------------------------------
 
-    def _try_to_launch(self, events: list[Event], now: float) -> None:
+    def restart(self) -> None:
+        """Let another worker take its place, with new orders, as soon as this one has answered what it holds."""
+        self._restarting = True
+
+    def renew(self, orders: Callable[[], protocol.Load] | None = None, *, formats: Sequence[str] | None = None) -> None:
+        """Have another worker built while the present one goes on.
+
+        What it says comes as ``Coming``. After its ``Ready`` it waits for ``switch`` or ``abandon``.
+
+        Parameters
+        ----------
+        orders : callable, optional
+            Gives its ``Load``; by default what a new worker is told anyway.
+        formats : sequence of str, optional
+            Model formats that it needs. Where the launcher has not loaded their engines, another one is started.
+        """
+        self._end_beside()
+        self._beside = _Beside(orders or self._orders, self._formats if formats is None else frozenset(formats))
+
+    def switch(self, states: Callable[[], Mapping[str, bytes]]) -> None:
+        """Let the worker beside, which is ready, take over once the present one has answered what it holds.
+
+        Parameters
+        ----------
+        states : callable
+            Gives the window states that changed since its orders were written; called after the present one's last
+            answer.
+        """
+        if self._beside is not None:
+            self._beside.states = states
+
+    def abandon(self) -> None:
+        """End the worker beside; the present one stays."""
+        self._end_beside()
+
+    # The present worker -------------------------------------------------------------------------------------------
+
+    def _try_to_launch(self, now: float) -> Iterator[Event]:
         """Start the launcher; where the host lacks memory, processes or descriptors, again after a pause."""
         try:
-            self._launch(now)
+            self._launcher = self._launch(self._formats, now)
         except OSError as error:
             _log.warning("stage=processing the worker cannot be started: %s", error)
-            self._lose("start_failed", events, now, with_launcher=True)
+            yield from self._lose("start_failed", now, with_launcher=True)
 
-    def _launch(self, now: float) -> None:
-        """Start the process that workers are forked from; OSError when the host cannot."""
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        numbers = (theirs.fileno(), self._ring.fd, self._ring.n_slots, self._ring.slot_bytes, self._limits.memory_bytes)
-        command = [sys.executable, "-m", "edge_runtime.daemon.launcher", *map(str, numbers), self._formats]
-        try:
-            self._launcher = subprocess.Popen(  # noqa: S603 - our own module, our own arguments
-                command,
-                stdin=subprocess.DEVNULL,
-                pass_fds=(theirs.fileno(), self._ring.fd),
-                env=self._environment(),
-            )
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        self._control = ours
-        self._since = now
+    def _launch(self, formats: frozenset[str], now: float) -> Launcher:
+        """Start a process that workers are forked from; OSError when the host cannot."""
+        memory = self._limits.memory_bytes
+        return start_launcher(self._ring, sorted(formats), memory_bytes=memory, cache_dir=self._cache_dir, now=now)
 
-    def _environment(self) -> dict[str, str]:
-        """Keep libraries from starting threads, and tell Numba where to keep compiled kernels, before their import."""
-        environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
-        if self._cache_dir is not None and not os.access(Path(kernels.__file__).parent, os.W_OK):
-            environment.setdefault("NUMBA_CACHE_DIR", str(self._cache_dir / __version__))
-        return environment
-
-    def _fork(self, events: list[Event], now: float) -> None:
+    def _fork(self, now: float) -> Iterator[Event]:
         """Ask the launcher for a worker; one that is gone, or a lack of descriptors, is a launcher lost."""
-        if self._control is None:
-            return
+        assert self._launcher is not None
+        self._vacant = self._restarting = False
         try:
-            self._channel = self._request_worker(self._control)
+            self._present = self._launcher.fork(self._orders(), now)
         except OSError as error:
             _log.warning("stage=processing no worker can be asked for: %s", error)
-            self._lose("start_failed", events, now, with_launcher=True)
-        else:
-            self._since = now
+            yield from self._lose("start_failed", now, with_launcher=True)
 
-    def _request_worker(self, control: socket.socket) -> socket.socket:
-        """Send the launcher a channel and the orders for a worker; gives our end of the channel."""
-        load = self._orders()
-        self._renewing = self._vacant = False
-        self._pipelines = frozenset(plan.name for plan in load.pipelines)
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        try:
-            ours.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, _MESSAGE_BYTES)
-            theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _MESSAGE_BYTES)
-            orders = os.memfd_create("edge-orders", os.MFD_CLOEXEC)
-            with os.fdopen(orders, "wb") as file:
-                file.write(protocol.encode(load))
-                file.flush()
-                socket.send_fds(control, [b"fork"], [theirs.fileno(), orders])
-        except OSError:
-            ours.close()
-            raise
-        finally:
-            theirs.close()
-        ours.setblocking(False)
-        return ours
-
-    def _read_control(self, events: list[Event], now: float) -> None:
-        """Take the launcher's words: it is up, or a worker's process id, or its end."""
-        while self._control is not None:
-            try:
-                word = self._control.recv(64)
-            except BlockingIOError:
-                return
-            except OSError:
-                word = b""
-            if not word:
-                self._lose("crashed", events, now, with_launcher=True)
-            elif word == b"up":
-                self._fork(events, now)
-            else:
-                self._pid = int(word)
-
-    def _read_channel(self, events: list[Event], now: float) -> None:
-        """Take the worker's answers until there is none left or it is gone; one that floods waits for the next poll."""
-        for _ in range(_MESSAGES_PER_POLL):
-            if self._channel is None:
-                return
-            try:
-                data = self._channel.recv(_MESSAGE_BYTES)
-            except BlockingIOError:
-                return
-            except ConnectionResetError:  # it left tasks unread; what it said before comes after this error
-                continue
-            except OSError:
-                data = b""
-            if not data:
-                self._lose("crashed", events, now)
-                return
-            try:
-                message = protocol.decode_from_worker(data, self._pipelines)
-            except (msgspec.MsgspecError, UnicodeDecodeError) as error:
-                _log.warning("stage=processing the worker spoke nonsense: %s", error)
-                self._lose("crashed", events, now)
-                return
-            self._take(message, events, now)
-
-    def _take(self, message: protocol.FromWorker, events: list[Event], now: float) -> None:
-        """Keep the account of inputs in flight; a worker that speaks out of turn is taken over or broken."""
-        if isinstance(message, protocol.Done) != self._ready:
-            self._lose("crashed", events, now)
+    def _look_at_present(self, now: float) -> Iterator[Event]:
+        """Take the launcher's and the worker's words, and notice what is wrong with them."""
+        launcher = self._launcher
+        if launcher is None:
             return
-        if isinstance(message, protocol.Ready):
-            self._ready = True
+        was_up = launcher.up
+        alive = launcher.read()
+        if launcher.up and not was_up:
+            yield from self._fork(now)
+        if self._launcher is not launcher:
+            return
+        if not alive:
+            yield from self._lose("crashed", now, with_launcher=True)
+        elif not launcher.up and now - launcher.since > self._limits.start_s:
+            yield from self._lose("start_failed", now, with_launcher=True)
+        elif self._present is not None:
+            yield from self._look_at(self._present, now)
+
+    def _look_at(self, present: WorkerLink, now: float) -> Iterator[Event]:
+        messages, sound = present.read(now)
+        if any(isinstance(message, protocol.Ready) for message in messages):
             self._failures = 0
-        elif isinstance(message, protocol.Done):
-            if not self._in_flight or self._in_flight[0] != message.id:
-                self._lose("crashed", events, now)
-                return
-            self._in_flight.popleft()
-            self._since = now
-        events.append(message)
+        yield from messages
+        fault = present.fault(now, self._limits) if sound else "crashed"
+        if fault:
+            yield from self._lose(fault, now, with_launcher=fault == "start_failed")
 
-    def _watch(self, events: list[Event], now: float) -> None:
-        """Notice a worker that says nothing or takes too much."""
-        if self._in_flight:
-            self._since += self._stalled_s(now)
-        self._looked_at = now
-        waited = now - self._since
-        if not self._ready and waited > self._limits.start_s:
-            self._lose("start_failed", events, now, with_launcher=True)
-        elif self._ready and self._in_flight and waited > self._limits.hang_s:
-            self._lose("hung", events, now)
-        elif self._pid is not None and self._resident_bytes() > self._limits.memory_bytes:
-            self._lose("grew", events, now)
-
-    def _stalled_s(self, now: float) -> float:
-        """Time since the last look for which this process stood still itself, as the worker may have done."""
-        usual = min(_LOOK_EVERY_S, self._limits.hang_s / 2)
-        return max(0.0, now - max(self._looked_at, self._since) - usual)
-
-    def _resident_bytes(self) -> int:
-        """Resident memory of the worker, 0 when it is gone."""
-        try:
-            with open(f"/proc/{self._pid}/statm", "rb") as file:  # noqa: PTH123 - called often
-                return int(file.read().split()[1]) * _PAGE_BYTES
-        except (OSError, IndexError):
-            return 0
-
-    def _lose(self, reason: str, events: list[Event], now: float, *, with_launcher: bool = False) -> None:
+    def _lose(self, reason: str, now: float, *, with_launcher: bool = False) -> Iterator[Event]:
         """Kill what is left, report it, and have the next one started (later and later while it does not come up)."""
-        if self._channel is not None or with_launcher:
-            held = tuple(self._in_flight)
-            events.append(Lost(reason, held[0] if held else None, held[1:]))
-            self._in_flight.clear()
+        held = () if self._present is None else tuple(self._present.in_flight)
+        was_ready = self.ready
+        if self._present is not None or with_launcher:
             self.n_replaced += 1
-        if not self._ready:
+            yield Lost(reason, held[0] if held else None, held[1:])
+        if not was_ready:
             self._failures += 1
-        self._ready = False
-        self._kill_worker()
+        self._end_present()
         if with_launcher or self._failures > _QUICK_TRIES:
+            beside = self._beside
+            if beside is not None and beside.link is not None and beside.launcher is None:
+                self._end_beside()
+                yield Abandoned("crashed")
             self._end_launcher()
             self._not_before = now + (0.0 if self._failures < _QUICK_TRIES else min(10.0, 0.25 * 2**self._failures))
         else:
-            self._vacant, self._since = True, now
+            self._vacant = True
 
-    def _kill_worker(self) -> None:
-        if self._channel is not None:
-            self._channel.close()
-            self._channel = None
-        if self._pid is not None:
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(self._pid, signal.SIGKILL)
-            self._pid = None
+    # The worker beside it -----------------------------------------------------------------------------------------
+
+    def _look_beside(self, now: float) -> Iterator[Event]:
+        """Bring the worker beside up, and take its words."""
+        if self._beside is None or self._launcher is None:
+            return
+        try:
+            fault = self._raise_beside(self._beside, self._launcher, now)
+        except OSError as error:
+            _log.warning("stage=processing no worker can be built beside: %s", error)
+            fault = "start_failed"
+        link = self._beside.link
+        if link is not None and not fault:
+            messages, sound = link.read(now)
+            for message in messages:
+                assert not isinstance(message, protocol.Done)  # it has no inputs, so that would not be sound
+                yield Coming(message)
+            fault = link.fault(now, self._limits) if sound else "crashed"
+        if fault:
+            self._end_beside()
+            yield Abandoned(fault)
+
+    def _raise_beside(self, beside: _Beside, launcher: Launcher, now: float) -> str:
+        """Start what the worker beside lacks; gives why it cannot be had; OSError when the host cannot."""
+        if beside.launcher is None and not beside.formats <= launcher.formats:
+            beside.launcher = self._launch(beside.formats | launcher.formats, now)
+        own = beside.launcher
+        if own is not None:
+            if not own.read():
+                return "crashed"
+            if not own.up and now - own.since > self._limits.start_s:
+                return "start_failed"
+        parent = own or launcher
+        if beside.link is None and parent.up:
+            beside.link = parent.fork(beside.orders(), now)
+        return ""
+
+    def _may_switch(self) -> bool:
+        """Whether the worker beside may take over: the present one is idle, or there is none that works."""
+        beside, present = self._beside, self._present
+        if self._launcher is None or beside is None or beside.states is None or beside.link is None:
+            return False
+        return beside.link.ready and (present is None or not present.ready or not present.in_flight)
+
+    def _switch(self) -> Iterator[Event]:
+        """Let the worker beside go on where the present one stopped."""
+        beside = self._beside
+        assert beside is not None
+        assert beside.link is not None
+        assert beside.states is not None
+        try:
+            beside.link.resume(beside.states())
+        except OSError as error:
+            _log.warning("stage=processing the worker beside cannot take over: %s", error)
+            self._end_beside()
+            yield Abandoned("crashed")
+            return
+        self._beside = None
+        self._end_present()
+        self._present = beside.link
+        if beside.launcher is not None and self._launcher is not None:
+            self._launcher.end()
+            self._launcher = beside.launcher
+        self._formats |= beside.formats
+        self._vacant = self._restarting = False
+        self._failures = 0
+        yield Switched()
+
+    # The end ------------------------------------------------------------------------------------------------------
+
+    def _end_present(self) -> None:
+        if self._present is not None:
+            self._present.end()
+            self._present = None
+
+    def _end_beside(self) -> None:
+        beside, self._beside = self._beside, None
+        if beside is not None and beside.link is not None:
+            beside.link.end()
+        if beside is not None and beside.launcher is not None:
+            beside.launcher.end()
 
     def _end_launcher(self) -> None:
         self._vacant = False
-        if self._control is not None:
-            self._control.close()
-            self._control = None
         if self._launcher is not None:
-            self._launcher.kill()
-            self._launcher.wait()
+            self._launcher.end()
             self._launcher = None
 
     def close(self) -> None:
-        """End worker and launcher."""
-        self._kill_worker()
+        """End workers and launchers."""
+        self._end_present()
+        self._end_beside()
         self._end_launcher()
 
     def wait(self, timeout_s: float) -> bool:

@@ -205,7 +205,8 @@ class StatusBoard:
     def set(self, pipeline: str, status: str, reason: str = "", facts: ModelFacts | None = None) -> None:
         """Change a pipeline's status; nothing is published when it is the same."""
         old = self._statuses.get(pipeline)
-        if old is not None and (old.status, old.reason) == (status, reason[:2048]):
+        digest = None if facts is None else facts.sha256
+        if old is not None and (old.status, old.reason, old.model_sha256) == (status, reason[:2048], digest):
             return
         new = msgspec.convert(
             {
@@ -214,7 +215,7 @@ class StatusBoard:
                 "reason": reason[:2048],
                 "model": None if facts is None else facts.name,
                 "model_version": None if facts is None else facts.version,
-                "model_sha256": None if facts is None else facts.sha256,
+                "model_sha256": digest,
                 "timestamp_ms": round(self._clock.wall() * 1000),
             },
             PipeStatus,

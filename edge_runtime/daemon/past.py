@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 
-from edge_runtime.daemon.dispatch import FrameKey
+from edge_runtime.daemon.repeats import FrameKey
 from edge_runtime.errors import MessageError
 from edge_runtime.messages import PartVerdict, decode
 

@@ -118,6 +118,16 @@ class WindowTask(Struct, frozen=True, tag="window"):
     columns: int
 
 
+class Look(Struct, frozen=True, tag="look"):
+    """New orders are in the memory file of the first ones: a ``Resume``."""
+
+
+class Resume(Struct, frozen=True, tag="resume"):
+    """Go on from these states (key ``<pipeline>/<source>``): another worker went on while this one was built."""
+
+    states: dict[str, bytes]
+
+
 class Building(Struct, frozen=True, tag="building"):
     """A pipeline is about to be built; if nothing follows, its model took the worker down."""
 
@@ -202,7 +212,7 @@ class Done(Struct, frozen=True, tag="done"):
 
 
 Task = FrameTask | BlockTask | WindowTask
-ToWorker = Load | Task
+ToWorker = Load | Task | Look | Resume
 FromWorker = Building | Built | Refused | Ready | Done
 
 encode = msgspec.msgpack.Encoder().encode

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from edge_runtime.config import Config
@@ -16,7 +16,6 @@ from edge_runtime.daemon.front import Front
 from edge_runtime.daemon.intake import Intake
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
-from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.telling import Gateway, Occasion, tell_result
@@ -57,8 +56,6 @@ class Reporter:
         The present run.
     parts : Parts
         What is reported on.
-    models : mapping of str to PipelineModel
-        By pipeline.
     health : HealthReporter
         Puts the report together.
     clock : Clock
@@ -75,14 +72,12 @@ class Reporter:
         config: Config,
         gateway: Gateway,
         parts: Parts,
-        models: Mapping[str, PipelineModel],
         health: lifecycle.HealthReporter,
         clock: Clock,
     ) -> None:
         self._config = config
         self._gateway = gateway
         self._parts = parts
-        self._models = models
         self._health = health
         self._clock = clock
         self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
@@ -110,7 +105,7 @@ class Reporter:
         born = lifecycle.birth(self._config.gateway.id, self._gateway, parts.dispatcher.facts, names, wall)
         parts.front.say_birth(born)
         parts.status.publish_all()
-        for name in self._models:
+        for name in parts.dispatcher.lineup.models:
             self.say_installed(name)
         parts.desk.changed = True
         self._next_health = 0.0
@@ -118,7 +113,7 @@ class Reporter:
     def say_installed(self, pipeline: str) -> None:
         """Say which model a pipeline runs."""
         facts = self._parts.dispatcher.facts[pipeline]
-        release = self._models[pipeline].bundle.manifest.release
+        release = self._parts.dispatcher.lineup.models[pipeline].bundle.manifest.release
         self._parts.front.say_installed(lifecycle.installed(facts, release, self._clock.wall()))
 
     def show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:

@@ -45,9 +45,17 @@ class Roster(Generic[Model]):
         if name in self._models:
             self._models[name] = model
 
+    def settle(self, models: Mapping[str, Model]) -> None:
+        """Build these from now on: a worker has built all of them."""
+        self._models = dict(models)
+        for name in models:
+            self._failures.pop(name, None)
+            self._resting.pop(name, None)
+
     def drop(self, name: str) -> None:
-        """Leave a pipeline out until the daemon starts again."""
+        """Leave a pipeline out until somebody settles on it again."""
         self._models.pop(name, None)
+        self._resting.pop(name, None)
 
     def praise(self, name: str) -> None:
         """Note that a pipeline was built."""
@@ -83,8 +91,8 @@ class Roster(Generic[Model]):
         self._resting[name] = _Resting(model, now + rest_s)
         return f"{words}; it is tried again in {rest_s:g} s"
 
-    def recall(self, now: float) -> tuple[str, ...]:
-        """Take back the pipelines that have rested.
+    def recall(self, now: float) -> str:
+        """Take back a pipeline that has rested.
 
         Parameters
         ----------
@@ -93,10 +101,11 @@ class Roster(Generic[Model]):
 
         Returns
         -------
-        names : tuple of str
-            Those that the next worker builds again.
+        name : str
+            The one that the next worker builds again; empty when none has rested.
         """
-        names = tuple(name for name, resting in self._resting.items() if now >= resting.until)
-        for name in names:
-            self._models[name] = self._resting.pop(name).model
-        return names
+        for name, resting in self._resting.items():
+            if now >= resting.until:
+                self._models[name] = self._resting.pop(name).model
+                return name
+        return ""

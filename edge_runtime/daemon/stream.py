@@ -209,6 +209,15 @@ class Stream:
                     return [_refused(monitoring.name, error)]
         return []
 
+    def resume(self, states: Mapping[str, bytes]) -> None:
+        """Go on from these window states, by ``<pipeline>/<source>``; those of others are passed over."""
+        for monitorings in self._monitorings.values():
+            for monitoring in monitorings:
+                for source, watch in monitoring.watches.items():
+                    state = states.get(f"{monitoring.name}/{source}")
+                    if state is not None:
+                        watch.restore(state)
+
     def _process_frame(self, task: protocol.FrameTask, payload: memoryview) -> list[protocol.Outcome]:
         inspections = self._inspections.get(task.source, ())
         try:

@@ -32,7 +32,7 @@ from edge_runtime.daemon.intake import GivenUp, Intake, PartSeen
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.lasting import LASTING, LastingClock, kernel_boot_id
 from edge_runtime.daemon.metrics import Metrics
-from edge_runtime.daemon.models import load_models, record_answers, trusted_pems
+from edge_runtime.daemon.models import PipelineModel, load_models, record_answers, trusted_pems
 from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken, Published
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
@@ -348,7 +348,7 @@ class Supervisor:
         dispatcher.restore_windows(listening((sensor.id for sensor in self._config.sensors), windows))
         dispatcher.remember_frames(key for each in self._verdicts if (key := finished_frame(each)) is not None)
         self._verdicts = []
-        dispatcher.on_built = self._built
+        dispatcher.lineup.on_built = self._built
         return dispatcher
 
     def _make_reporter(self) -> Reporter:
@@ -365,7 +365,7 @@ class Supervisor:
             self._complaints,
             lambda: self._inlet.troubles + self._no_commands,
         )
-        return Reporter(self._config, self._gateway, parts, self._models, self._health, self._clock)
+        return Reporter(self._config, self._gateway, parts, self._health, self._clock)
 
     def _make_http(self) -> HttpServer | None:
         settings = self._config.http
@@ -396,24 +396,23 @@ class Supervisor:
         self._reporter.greet()
         _log.info("event=online boot_id=%s", self._gateway.boot_id)
 
-    def _built(self, pipeline: str, built: protocol.Built) -> str:
+    def _built(self, model: PipelineModel, built: protocol.Built) -> str:
         """Record the golden answers of a pipeline where nobody did; says why it may not run, where it may not."""
-        model = self._models[pipeline]
         if built.answers is not None:
             try:
-                self._dispatcher.bind(model.bundle.digest, built.answers)
+                self._dispatcher.lineup.bind(model.bundle.digest, built.answers)
                 record_answers(self._store, model.bundle, built.answers)
             except BundleError as error:
                 return str(error)
             except HostEnvironmentError as error:
-                self._complaints.say("processing", pipeline, "answers_not_recorded", str(error))
-                self._health.hold(f"answers_not_recorded:{pipeline}")
-        if self._connected:
-            self._reporter.say_installed(pipeline)
+                self._complaints.say("processing", built.pipeline, "answers_not_recorded", str(error))
+                self._health.hold(f"answers_not_recorded:{built.pipeline}")
         return ""
 
     def _pipeline_changed(self, name: str, status: str, reason: str) -> None:
         self._status.set(name, status, reason, self._dispatcher.facts.get(name))
+        if status == "running" and self._connected:
+            self._reporter.say_installed(name)
 
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
         """Publish one result in so many, for dashboards."""

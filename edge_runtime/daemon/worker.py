@@ -19,6 +19,7 @@ from edge_runtime.daemon.stream import Stream, build_pipeline
 from edge_runtime.errors import EdgeRuntimeError
 
 _TASK_BYTES = 1 << 16
+_PIECE_BYTES = 1 << 20
 
 
 def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: int) -> int:
@@ -29,7 +30,7 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
     channel : socket
         Sequenced packets to and from the supervisor.
     orders_fd : int
-        Memory file with the ``Load`` message.
+        Memory file with the ``Load`` message; later, after each ``Look``, with a ``Resume``.
     ring : RingView
         Where payloads are.
     memory_limit : int
@@ -40,9 +41,7 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
     status : int
         Exit status of the process.
     """
-    with os.fdopen(orders_fd, "rb") as file:
-        file.seek(0)
-        orders = protocol.decode_to_worker(file.read())
+    orders = protocol.decode_to_worker(_read_orders(orders_fd))
     if not isinstance(orders, protocol.Load):
         return 1
     measures = confine(memory_limit_bytes=memory_limit)
@@ -50,13 +49,27 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
     channel.send(protocol.encode(protocol.Ready(sandbox=tuple(measures))))
     while packet := _next_packet(channel):
         task = protocol.decode_to_worker(packet)
-        if isinstance(task, protocol.Load):
+        if isinstance(task, protocol.Look):
+            resume = protocol.decode_to_worker(_read_orders(orders_fd))
+            if not isinstance(resume, protocol.Resume):
+                return 1
+            stream.resume(resume.states)
+            continue
+        if isinstance(task, (protocol.Load, protocol.Resume)):
             return 1
         started = time.perf_counter()
         outcomes = stream.process(task, ring.read(task.slot, task.n_bytes))
         busy_ms = (time.perf_counter() - started) * 1e3
         _answer(channel, protocol.Done(task.id, tuple(outcomes), busy_ms))
     return 0
+
+
+def _read_orders(descriptor: int) -> bytes:
+    """Read the memory file from its start, wherever the supervisor left its place."""
+    data = bytearray()
+    while piece := os.pread(descriptor, _PIECE_BYTES, len(data)):
+        data += piece
+    return bytes(data)
 
 
 def _next_packet(channel: socket.socket) -> bytes:

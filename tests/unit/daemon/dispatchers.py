@@ -55,7 +55,7 @@ class ScriptedFor(Scripted):
         super().__init__(ring, start_s=10.0, hang_s=1.0, in_flight=2)
 
     def orders(self) -> protocol.Load:
-        return self.hall.dispatcher._orders()
+        return self.hall.dispatcher.lineup.orders()
 
     def poll(self) -> list[Event]:
         """Poll once: asking for a worker is the dispatcher's turn."""

@@ -10,6 +10,7 @@ import msgspec
 
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.keeper import Event, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.launching import Launcher
 from edge_runtime.daemon.ring import Ring
 
 NOBODY = 1 << 30  # beyond every process id
@@ -36,21 +37,21 @@ class Scripted(WorkerKeeper):
         self.now = 0.0
         self.launched_at: list[float] = []
         self.ends: list[socket.socket] = []
-        super().__init__(ring, self.orders, formats=[], limits=WorkerLimits(**limits), clock=lambda: self.now)
+        super().__init__(ring, self.orders, formats=["tflite"], limits=WorkerLimits(**limits), clock=lambda: self.now)
 
     def orders(self) -> protocol.Load:
         return protocol.Load((protocol.PipelinePlan("surface", b"", (), {}, ()),), (), {}, 1)
 
-    def _launch(self, now: float) -> None:
+    def _launch(self, formats: frozenset[str], now: float) -> Launcher:
         ours, self.launcher = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
+        self.launcher.settimeout(5.0)
         self.ends.append(self.launcher)
-        self._control, self._since = ours, now
-        self._launcher = NoProcess()  # type: ignore[assignment] # the part of Popen that the keeper uses
         self.launched_at.append(now)
+        return Launcher(NoProcess(), ours, formats, now)
 
     def poll(self) -> list[Event]:
-        """Poll, and once more where a worker is to be asked for."""
+        """Poll, and once more where a worker is to be asked for or switched to."""
         events = super().poll()
         return [*events, *super().poll()] if self.vacant else events
 

@@ -29,20 +29,20 @@ def ask_again(hall: Hall) -> protocol.Load:
 
 def test_answers_of_a_first_run_bind_the_next_worker_in_every_pipeline_of_the_bundle(hall: Hall) -> None:
     assert [plan.recorded for plan in hall.launch().pipelines] == [(), ()]
-    hall.dispatcher.bind(hall.models["surface"].bundle.digest, answers())
+    hall.dispatcher.lineup.bind(hall.models["surface"].bundle.digest, answers())
     assert [plan.recorded for plan in ask_again(hall).pipelines] == [(answers(),), (answers(),)]
 
 
 def test_answers_that_bind_are_not_replaced_by_other_ones(hall: Hall) -> None:
     digest = hall.models["surface"].bundle.digest
-    hall.dispatcher.bind(digest, answers())
+    hall.dispatcher.lineup.bind(digest, answers())
     with pytest.raises(BundleCompatibilityError, match="does not answer as it answered before"):
-        hall.dispatcher.bind(digest, answers(2))
+        hall.dispatcher.lineup.bind(digest, answers(2))
     assert [plan.recorded for plan in hall.launch().pipelines] == [(answers(),), (answers(),)]
 
 
 def test_a_pipeline_that_may_not_run_is_left_out_of_the_next_worker(hall: Hall) -> None:
-    hall.dispatcher.on_built = lambda name, _built: "other answers" if name == "twin" else ""
+    hall.dispatcher.lineup.on_built = lambda _model, built: "other answers" if built.pipeline == "twin" else ""
     hall.launch()
     hall.say(Building("surface"), Built("surface", "e", None), Building("twin"), Built("twin", "e", None))
     hall.say(protocol.Ready(()))

@@ -18,6 +18,7 @@ import pytest
 
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
+from edge_runtime.daemon.launching import Launcher
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.findings import Finding
 from tests.unit.daemon.keepers import BUILT, READY, Scripted
@@ -104,10 +105,10 @@ def test_the_next_worker_is_asked_for_at_once(keeper: Scripted) -> None:
     assert keeper.launched_at == [0.0]
 
 
-def test_a_worker_is_renewed_once_it_has_answered_what_it_holds(keeper: Scripted) -> None:
+def test_a_worker_is_restarted_once_it_has_answered_what_it_holds(keeper: Scripted) -> None:
     keeper.stand_up()
     keeper.give(1)
-    keeper.renew()
+    keeper.restart()
     assert keeper.poll() == []
     assert not keeper.has_room
     keeper.say(done(1))
@@ -263,11 +264,11 @@ def test_a_host_without_descriptors_is_a_start_that_failed(
 def test_a_host_that_cannot_start_processes_is_asked_less_and_less_often(keeper: Scripted) -> None:
     asked_at: list[float] = []
 
-    def refuse(now: float) -> None:
+    def refuse(_formats: frozenset[str], now: float) -> Launcher:
         asked_at.append(now)
         raise OSError(errno.EAGAIN, "Resource temporarily unavailable")
 
-    keeper._launch = refuse  # type: ignore[method-assign] # what the host does
+    keeper._launch = refuse  # type: ignore[method-assign,assignment] # what the host does
     while keeper.now < 120.0:
         keeper.poll()
         keeper.now += 0.125
@@ -460,10 +461,10 @@ def many_descriptors() -> Iterator[None]:
 @pytest.mark.usefixtures("many_descriptors")
 def test_it_waits_on_descriptors_of_any_number(keeper: Scripted) -> None:
     keeper.poll()
-    assert keeper._control is not None
-    high = socket.socket(fileno=fcntl.fcntl(keeper._control, fcntl.F_DUPFD_CLOEXEC, 1500))
-    keeper._control.close()
-    keeper._control = high
+    assert keeper._launcher is not None
+    low = keeper._launcher._control
+    keeper._launcher._control = socket.socket(fileno=fcntl.fcntl(low, fcntl.F_DUPFD_CLOEXEC, 1500))
+    low.close()
     assert not keeper.wait(0.0)
     keeper.launcher.send(b"up")
     assert keeper.wait(0.0)
