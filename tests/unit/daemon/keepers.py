@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
-from typing import Any
+from typing import Any, BinaryIO
 
 import msgspec
 
@@ -37,6 +37,7 @@ class Scripted(WorkerKeeper):
         self.now = 0.0
         self.launched_at: list[float] = []
         self.ends: list[socket.socket] = []
+        self.files: list[BinaryIO] = []
         super().__init__(ring, self.orders, formats=["tflite"], limits=WorkerLimits(**limits), clock=lambda: self.now)
 
     def orders(self) -> protocol.Load:
@@ -59,6 +60,8 @@ class Scripted(WorkerKeeper):
         super().close()
         for end in self.ends:
             end.close()
+        for file in self.files:
+            file.close()
 
     def stand_up(self) -> None:
         """Let the launcher report and fork a worker that gets ready."""
@@ -75,11 +78,35 @@ class Scripted(WorkerKeeper):
         assert word == b"fork"
         self.worker = socket.socket(fileno=descriptors[0])
         self.ends.append(self.worker)
-        with os.fdopen(descriptors[1], "rb") as file:
-            file.seek(0)
-            load = protocol.decode_to_worker(file.read())
+        self.orders_file = os.fdopen(descriptors[1], "rb")
+        self.files.append(self.orders_file)
+        load = self.read_orders()
         assert isinstance(load, protocol.Load)
         return load
+
+    def read_orders(self) -> protocol.ToWorker:
+        """Read what the memory file of the last worker holds."""
+        orders: protocol.ToWorker = protocol.decode_to_worker(os.pread(self.orders_file.fileno(), 1 << 24, 0))
+        return orders
+
+    def heard(self) -> list[protocol.ToWorker]:
+        """Give what the last worker was sent."""
+        self.worker.setblocking(False)
+        messages = []
+        while True:
+            try:
+                messages.append(protocol.decode_to_worker(self.worker.recv(1 << 16)))
+            except BlockingIOError:
+                return messages
+
+    def build_beside(self, *messages: msgspec.Struct) -> socket.socket:
+        """Have another worker built that says so much; gives the present one's end."""
+        present = self.worker
+        self.renew()
+        self.poll()
+        self.take_request()
+        self.say(*messages)
+        return present
 
     def say(self, *messages: msgspec.Struct) -> None:
         for message in messages:
