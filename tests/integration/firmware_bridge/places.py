@@ -52,9 +52,9 @@ def emitted(
 
 
 def emitted_source(
-    source: Source, directory: Path, *, target: str = "generic", ram_kb: int | None = None
+    source: Source, directory: Path, *, target: str = "generic", ram_kb: int | None = None, name: str = ""
 ) -> FirmwareManifest:
     """Emit what was read from a file or a bundle."""
-    emission, golden = emit_source(source, find_target(target, ram_kb), name_from(source.name))
+    emission, golden = emit_source(source, find_target(target, ram_kb), name or name_from(source.name))
     write_directory(directory, source, emission, golden)
     return emission.manifest
