@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections import Counter
 from pathlib import Path
@@ -58,7 +59,7 @@ add_subdirectory(a)
 add_subdirectory(b)
 add_executable(application main.cpp ${EXTRA})
 target_include_directories(application PRIVATE ${CMAKE_CURRENT_LIST_DIR})
-target_link_libraries(application edge_model_first edge_model_second)
+target_link_libraries(application edge_model_first edge_model_second -Wl,-Map=application.map)
 if(CMAKE_SYSTEM_NAME STREQUAL "Generic")
   set_target_properties(application PROPERTIES LINKER_LANGUAGE C) # the bare compiler comes without a C++ library
 endif()
@@ -93,6 +94,15 @@ def _copies(nm: str, program: Path) -> Counter[str]:
 def _require_once(copies: Counter[str], path: str) -> None:
     assert any(name.startswith(f"edge_k1_{path}_lstm") for name in copies)
     assert {name: count for name, count in copies.items() if count > 1} == {}
+
+
+def _require_each_kernel_from_one_library(build: Path, directory: Path) -> None:
+    text = (build / "application.map").read_text()
+    taken = Counter(
+        re.findall(r"^\S*libedge_model_\w+\.a\((\w+)\.c\.o(?:bj)?\)$", text.partition("Memory")[0], re.MULTILINE)
+    )
+    kernels = {path.stem for path in directory.glob("[ab]/kernels/*.c")}
+    assert taken == Counter(dict.fromkeys(kernels, 1)) + Counter({"model": 2})
 
 
 @pytest.mark.parametrize("board", BOARDS)
@@ -134,6 +144,7 @@ def test_cmake_links_shared_kernels_once_into_a_cpp_program(directory: Path) -> 
     run_tool(["cmake", "--build", str(build)])
     run_tool([str(build / "application")])
     _require_once(_copies("nm", build / "application"), "c")
+    _require_each_kernel_from_one_library(build, directory)
 
 
 def test_cmake_builds_a_cpp_program_for_the_board(directory: Path) -> None:
@@ -159,3 +170,4 @@ def test_cmake_builds_a_cpp_program_for_the_board(directory: Path) -> None:
     run_tool(["cmake", "--build", str(build)])
     run_program(board, build / "application")
     _require_once(_copies("arm-none-eabi-nm", build / "application"), "dsp")
+    _require_each_kernel_from_one_library(build, directory)
