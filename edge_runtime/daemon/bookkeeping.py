@@ -5,13 +5,19 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 
+from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.complaints import Complaints
+from edge_runtime.daemon.lifecycle import HealthReporter
+from edge_runtime.daemon.mending import is_fresh
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.outbox_audit import SequenceAudit
 from edge_runtime.errors import HostEnvironmentError
 
 _log = logging.getLogger(__name__)
+
+#: The reason in health while a damaged outbox lies in the state folder.
+SET_ASIDE = "outbox_corrupt_set_aside"
 
 _EVERY_S = 60.0
 
@@ -25,12 +31,14 @@ class Bookkeeper:
         What is looked after.
     committed : callable
         Gives the last committed numbers by series.
-    remember : callable
-        Puts an incident into the reasons of health, for an hour.
+    health : HealthReporter
+        Takes incidents, and whether a damaged outbox was set aside.
     metrics : Metrics
         Counts.
     complaints : Complaints
         Logs.
+    clock : Clock
+        Both clocks.
     """
 
     def __init__(
@@ -38,17 +46,20 @@ class Bookkeeper:
         outbox: Outbox,
         committed: Callable[[], Mapping[str, int]],
         *,
-        remember: Callable[[str], None],
+        health: HealthReporter,
         metrics: Metrics,
         complaints: Complaints,
+        clock: Clock,
     ) -> None:
         self._outbox = outbox
         self._audit = SequenceAudit(outbox, committed)
-        self._remember = remember
+        self._health = health
         self._metrics = metrics
         self._complaints = complaints
+        self._clock = clock
         self._next = 0.0
         self._dropped: dict[str, int] = {}
+        self._n_mended = 0
         self.n_incidents = 0
 
     def look(self, now: float) -> None:
@@ -60,9 +71,16 @@ class Bookkeeper:
             Monotonic.
         """
         self._tell_dropped()
+        n_new = len(self._outbox.mendings) - self._n_mended
+        if n_new:
+            self._n_mended += n_new
+            self.n_incidents += n_new
+            self._metrics.outboxes_mended.inc(n_new)
+            self._next = now
         if now < self._next:
             return
         self._next = now + _EVERY_S
+        self._tell_set_aside()
         try:
             self._outbox.purge()
         except HostEnvironmentError as error:  # health tells it by the next commit
@@ -87,6 +105,14 @@ class Bookkeeper:
                 self._complaints.say("sending", "outbox", "evidence_dropped", f"{new} for its {reason}")
                 self._incident("evidence_dropped")
 
+    def _tell_set_aside(self) -> None:
+        """Say so while a damaged outbox lies there: in this run and for a day, unless a person removes it."""
+        own = [mending.folder for mending in self._outbox.mendings]
+        if any(folder.exists() for folder in own) or is_fresh(self._outbox.folder, self._clock.wall()):
+            self._health.hold(SET_ASIDE)
+        else:
+            self._health.release(SET_ASIDE)
+
     def _incident(self, reason: str) -> None:
-        self._remember(reason)
+        self._health.remember(reason)
         self.n_incidents += 1

@@ -144,6 +144,10 @@ class HealthReporter:
         """Keep a reason until the daemon starts again."""
         self._lasting[reason] = None
 
+    def release(self, reason: str) -> None:
+        """End a reason that was held."""
+        self._lasting.pop(reason, None)
+
     def report(self, vitals: Vitals) -> Health:
         """Write the report."""
         now = self.clock.monotonic()

@@ -62,6 +62,9 @@ class Metrics:
         self.sequence_gaps = Counter(
             "edge_sequence_gaps", "Audits that found numbers missing.", ["series"], registry=self.registry
         )
+        self.outboxes_mended = Counter(
+            "edge_outboxes_set_aside", "Damaged outboxes that were replaced by a new one.", registry=self.registry
+        )
         self.outbox_depth = Gauge("edge_outbox_events", "Events that the broker lacks.", registry=self.registry)
         self.outbox_age = Gauge("edge_outbox_oldest_seconds", "Age of the oldest of them.", registry=self.registry)
         self.connected = Gauge("edge_broker_connected", "1 while the broker is there.", registry=self.registry)

@@ -10,13 +10,14 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
-from typing import Any
 
+from edge_runtime.daemon.mending import Mending
+from edge_runtime.daemon.outbox_file import OutboxFile
 from edge_runtime.daemon.outbox_room import (
     Doomed,
     delete,
@@ -25,7 +26,6 @@ from edge_runtime.daemon.outbox_room import (
     find_past,
     forget_ended_sequences,
 )
-from edge_runtime.daemon.outbox_schema import open_database
 from edge_runtime.daemon.restamping import moved, restamped
 from edge_runtime.errors import HostEnvironmentError
 
@@ -38,6 +38,11 @@ INSERT INTO sequence (boot_id, series, last) VALUES (?, ?, ?)
 ON CONFLICT (boot_id, series) DO UPDATE SET last = max(last, excluded.last)
 """
 
+_COUNTS = """
+SELECT (SELECT coalesce(sum(length(payload)), 0) FROM event WHERE priority <> 2),
+  (SELECT coalesce(sum(length(payload)), 0) FROM event WHERE priority = 2),
+  (SELECT count(*) FROM event WHERE acked_ms IS NULL), (SELECT count(*) FROM event WHERE held = 1)
+"""
 _ROOM_SHARE = 64
 
 
@@ -143,7 +148,7 @@ class Outbox:
     Raises
     ------
     HostEnvironmentError
-        If the file cannot be opened or was written by a newer version.
+        If the file cannot be opened or was written by a newer version. A damaged one is set aside, a new one begun.
     """
 
     def __init__(
@@ -157,7 +162,6 @@ class Outbox:
         evidence_max_bytes: int = 64 << 20,
         evidence_max_age_s: float = 604_800.0,
     ) -> None:
-        self._path = path
         self.boot_id = boot_id
         self._clock = clock
         self._max_bytes = max_bytes
@@ -167,19 +171,32 @@ class Outbox:
         self.evidence_dropped = {"bytes": 0, "age": 0}
         self.n_removed = 0
         self._may_purge = True
-        try:
-            self._database = open_database(path)
-            self._count()
-        except (sqlite3.Error, OSError) as error:
-            raise HostEnvironmentError(f"{path}: the outbox cannot be opened: {error}") from error
+        self._bytes = self._evidence_bytes = self._unsent = self._held = 0
+        self._file = OutboxFile(path, clock=clock, on_open=self._count)
 
-    def _count(self) -> None:
-        """Learn from the file what is in it."""
-        size = "SELECT coalesce(sum(length(payload)), 0) FROM event"
-        self._evidence_bytes = self._scalar(f"{size} WHERE priority = 2")
-        self._bytes = self._scalar(size) - self._evidence_bytes
-        self._unsent = self._scalar("SELECT count(*) FROM event WHERE acked_ms IS NULL")
-        self._held = self._scalar("SELECT count(*) FROM event WHERE held = 1")
+    @property
+    def _database(self) -> sqlite3.Connection:
+        return self._file.database
+
+    @property
+    def folder(self) -> Path:
+        """Where the file lies, and the folders of damaged ones."""
+        return self._file.path.parent
+
+    @property
+    def mendings(self) -> list[Mending]:
+        """What became of the damaged files of this run."""
+        return self._file.mendings
+
+    def distrust(self, reason: str) -> None:
+        """Note that something in the file makes no sense: it is set aside, and a new one begun, at the next use."""
+        self._file.distrust(reason)
+
+    def _count(self, database: sqlite3.Connection) -> None:
+        """Learn from the file what is in it: at the start, and after it was mended."""
+        self._bytes, self._evidence_bytes, self._unsent, self._held = database.execute(_COUNTS).fetchone()
+        self.n_removed += 1
+        self._may_purge = True
 
     def commit(self, events: Sequence[Outgoing], state: Mapping[str, bytes | None]) -> None:
         """Make events and the state that goes with them durable in one transaction.
@@ -199,7 +216,7 @@ class Outbox:
             If the disk is full or the file unreadable; nothing of the batch is stored then.
         """
         now_ms = round(self._clock() * 1000)
-        with self._transaction(f"store {len(events)} events"):
+        with self._file.transaction(f"store {len(events)} events"):
             added = self._insert(events, now_ms)
             doomed = self._evidence_over(added)
             delete(self._database, doomed)
@@ -236,6 +253,7 @@ class Outbox:
             )
             if cursor.rowcount:
                 added.append(event)
+                self._file.last_id = cursor.lastrowid or 0
         last = {event.series: event.seq for event in added if event.series}
         self._database.executemany(_COUNT_ON, [(self.boot_id, series, seq) for series, seq in last.items()])
         return added
@@ -257,11 +275,14 @@ class Outbox:
             Ids that are on their way already.
         """
         skipped = set(exclude)
-        rows = self._rows(
+        rows = self._file.rows(
             "SELECT id, topic, payload, retain, committed_ms, replayed, priority FROM event"
             " WHERE acked_ms IS NULL AND held = 0 ORDER BY replayed, priority, id LIMIT ?",
             (limit + len(skipped),),
         )
+        if any(not isinstance(row[1], str) or not isinstance(row[2], bytes) for row in rows):
+            self.distrust("an event of no kind")
+            raise HostEnvironmentError(f"{self._file.path}: an event in the outbox makes no sense")
         found = [Stored(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]), row[6]) for row in rows]
         return [event for event in found if event.id not in skipped][:limit]
 
@@ -275,7 +296,7 @@ class Outbox:
         """
         now_ms = round(self._clock() * 1000)
         marked = 0
-        with self._transaction("mark events as sent"):
+        with self._file.transaction("mark events as sent"):
             for event_id in ids:
                 cursor = self._database.execute(
                     "UPDATE event SET acked_ms = ? WHERE id = ? AND acked_ms IS NULL", (now_ms, event_id)
@@ -297,7 +318,7 @@ class Outbox:
         HostEnvironmentError
             If the disk refuses; none is sent again then.
         """
-        with self._transaction("resend events"):
+        with self._file.transaction("resend events"):
             cursor = self._database.execute(
                 "UPDATE event SET acked_ms = NULL, replayed = 1"
                 " WHERE boot_id = ? AND series = ? AND seq >= ? AND acked_ms IS NOT NULL",
@@ -324,7 +345,7 @@ class Outbox:
         now_s = self._clock()
         done_ms = round((now_s - self._retention_s) * 1000)
         aged_ms = round((now_s - self._evidence_max_age_s) * 1000)
-        with self._transaction("delete old events"):
+        with self._file.transaction("delete old events"):
             doomed = find_past(self._database, done_ms=done_ms, aged_ms=aged_ms)
             excess = self._bytes - sum(event.size for event in doomed if not event.is_evidence) - self._max_bytes
             if excess > 0:
@@ -374,7 +395,7 @@ class Outbox:
 
     def held_runs(self) -> tuple[str, ...]:
         """Give the boot ids whose events are held."""
-        return tuple(row[0] for row in self._rows("SELECT DISTINCT boot_id FROM event WHERE held = 1"))
+        return tuple(row[0] for row in self._file.rows("SELECT DISTINCT boot_id FROM event WHERE held = 1"))
 
     def restamp(self, offset_ms: int, *, boot_id: str) -> int:
         """Correct the times of a run's held events and let them go.
@@ -400,7 +421,7 @@ class Outbox:
             If the disk refuses; all stay held then.
         """
         grown = Counter[int]()
-        with self._transaction("restamp held events"):
+        with self._file.transaction("restamp held events"):
             ids = self._database.execute("SELECT id FROM event WHERE held = 1 AND boot_id = ?", (boot_id,)).fetchall()
             for (number,) in ids:
                 payload, committed_ms, priority = self._database.execute(
@@ -419,7 +440,7 @@ class Outbox:
 
     def oldest_unsent_s(self) -> float:
         """Age of the oldest unsent event, s; 0 when there is none."""
-        ((oldest_ms,),) = self._rows(_OLDEST)
+        ((oldest_ms,),) = self._file.rows(_OLDEST)
         return 0.0 if oldest_ms is None else max(0.0, self._clock() - oldest_ms / 1000)
 
     def last_seq(self, series: str) -> int:
@@ -430,7 +451,7 @@ class Outbox:
 
     def accounts(self) -> list[Account]:
         """Give the account of every series of every run of which something is kept."""
-        return [Account(*row) for row in self._rows("SELECT boot_id, series, last, deleted FROM sequence")]
+        return [Account(*row) for row in self._file.rows("SELECT boot_id, series, last, deleted FROM sequence")]
 
     def n_kept(self, boot_id: str, series: str, *, after: int = 0) -> int:
         """Count the numbers of a series that are in the outbox, beyond one of them."""
@@ -440,49 +461,33 @@ class Outbox:
     def still_unsent(self, ids: Iterable[int]) -> set[int]:
         """Give those of the ids that wait: evidence may be dropped while it is refused."""
         query = "SELECT 1 FROM event WHERE id = ? AND acked_ms IS NULL"
-        return {number for number in ids if self._rows(query, (number,))}
+        return {number for number in ids if self._file.rows(query, (number,))}
 
     def latest(self, series: str, limit: int) -> list[bytes]:
         """Give the payloads of the last events of a series, of any run, the oldest first."""
-        rows = self._rows(
+        rows = self._file.rows(
             "SELECT payload FROM (SELECT id, payload FROM event WHERE series = ? ORDER BY id DESC LIMIT ?) ORDER BY id",
             (series, limit),
         )
-        return [row[0] for row in rows]
+        return [row[0] for row in rows if isinstance(row[0], bytes)]
 
     def find_topic(self, topic: str) -> bytes | None:
         """Give the payload that was last committed for a topic; None when none is kept. Quick for evidence only."""
         for condition in ("topic = ? AND priority = 2", "topic = ?"):
             query = f"SELECT payload FROM event WHERE {condition} ORDER BY id DESC LIMIT 1"  # noqa: S608 - ours
-            found = self._rows(query, (topic,))
+            found = self._file.rows(query, (topic,))
             if found:
-                return bytes(found[0][0])
+                return found[0][0] if isinstance(found[0][0], bytes) else None
         return None
 
     def load_state(self, prefix: str) -> dict[str, bytes]:
         """Every stored state whose key begins with ``prefix``."""
-        return dict(self._rows("SELECT key, value FROM state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix)))
+        rows = self._file.rows("SELECT key, value FROM state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
+        return {key: value for key, value in rows if isinstance(key, str) and isinstance(value, bytes)}
 
     def close(self) -> None:
         """Fold the log into the file and close it."""
-        with suppress(sqlite3.Error):
-            self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)")
-        self._database.close()
-
-    @contextmanager
-    def _transaction(self, purpose: str) -> Iterator[None]:
-        """Commit what the block writes, or nothing of it."""
-        try:
-            with self._database:
-                yield
-        except sqlite3.Error as error:
-            raise HostEnvironmentError(f"the outbox cannot {purpose}: {error}") from error
+        self._file.close()
 
     def _scalar(self, query: str, values: tuple[object, ...] = ()) -> int:
-        return int(self._rows(query, values)[0][0])
-
-    def _rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
-        try:
-            return self._database.execute(query, values).fetchall()
-        except sqlite3.Error as error:
-            raise HostEnvironmentError(f"{self._path}: the outbox cannot be read: {error}") from error
+        return int(self._file.rows(query, values)[0][0])

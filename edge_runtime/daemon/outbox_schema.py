@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing, contextmanager, suppress
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from edge_runtime.errors import HostEnvironmentError
@@ -79,7 +79,9 @@ def open_database(path: Path) -> sqlite3.Connection:
         If it cannot be opened.
     """
     if not path.exists():
-        _create(path)
+        new = path.with_name(f"{path.name}.new")
+        create_empty(new)
+        rename_durably(new, path)
     database = sqlite3.connect(path, timeout=5.0)
     try:
         _require_readable(database, path)
@@ -94,16 +96,18 @@ def open_database(path: Path) -> sqlite3.Connection:
     return database
 
 
-def _create(path: Path) -> None:
-    """Make an empty outbox under its name at once, whatever dies in between."""
-    new = path.with_name(f"{path.name}.new")
-    for leftover in (new, new.with_name(f"{new.name}-journal")):
-        with suppress(FileNotFoundError):
-            leftover.unlink()
-    with closing(sqlite3.connect(new)) as database:
+def create_empty(path: Path) -> None:
+    """Make an empty outbox; what an interrupted attempt left is removed."""
+    for leftover in (path, path.with_name(f"{path.name}-journal")):
+        leftover.unlink(missing_ok=True)
+    with closing(sqlite3.connect(path)) as database:
         _migrate(database)
-    new.rename(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+
+
+def rename_durably(path: Path, target: Path) -> None:
+    """Rename a file or folder so that the disk has it."""
+    path.rename(target)
+    folder = os.open(target.parent, os.O_RDONLY)
     try:
         os.fsync(folder)
     finally:

@@ -88,9 +88,10 @@ class Reporter:
         self._bookkeeper = Bookkeeper(
             parts.outbox,
             parts.journal.committed,
-            remember=health.remember,
+            health=health,
             metrics=parts.metrics,
             complaints=parts.complaints,
+            clock=clock,
         )
 
     def due_in(self, now: float) -> float:

@@ -191,7 +191,11 @@ class Sender:
         """Say in the payload when it was handed over, and whether it waited for the broker or is sent again."""
         if not event.payload or event.priority == Priority.EVIDENCE:
             return event.payload
-        fields: dict[str, Any] = msgspec.json.decode(event.payload)
+        try:
+            fields = msgspec.json.decode(event.payload, type=dict[str, Any])
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+            self._outbox.distrust(f"event {event.id} is no JSON")
+            raise HostEnvironmentError(f"event {event.id} in the outbox makes no sense: {error}") from error
         fields["publish_ms"] = round(self._clock.wall() * 1000)
         fields["buffered"] = event.committed_ms < self._connected_ms
         fields["replayed"] = event.replayed

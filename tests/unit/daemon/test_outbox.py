@@ -290,13 +290,6 @@ def test_a_file_of_a_newer_release_is_refused_and_left_as_it_is(tmp_path: Path) 
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("content", [b"this is no database, only a text of some length. " * 30, bytes(4096)])
-def test_a_file_that_is_no_outbox_is_refused_by_name(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "outbox.db").write_bytes(b"\x01" + content)
-    with pytest.raises(HostEnvironmentError, match=r"outbox\.db: the outbox cannot be opened"):
-        open_outbox(tmp_path)
-
-
 def test_a_missing_folder_is_named(tmp_path: Path) -> None:
     with pytest.raises(HostEnvironmentError, match="missing/outbox"):
         open_outbox(tmp_path / "missing")

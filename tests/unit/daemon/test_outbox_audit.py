@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import shutil
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
-from edge_runtime.daemon.bookkeeping import Bookkeeper
+from edge_runtime.daemon.bookkeeping import SET_ASIDE, Bookkeeper
+from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.lifecycle import HealthReporter
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
 from edge_runtime.daemon.outbox_audit import SequenceAudit, Violation
@@ -25,7 +29,6 @@ class Office:
     folder: Path
     boot_id: str = "boot-1"
     clock: Hands = field(default_factory=Hands)
-    incidents: list[str] = field(default_factory=list)
     now: float = 0.0
 
     def __post_init__(self) -> None:
@@ -35,13 +38,20 @@ class Office:
         self.journal: Journal[object] = Journal(self.outbox, lambda _: None, checkpoint_s=1.0, max_tokens=1)
         self.audit = SequenceAudit(self.outbox, self.journal.committed)
         self.metrics = Metrics()
+        clock = Clock(wall=self.clock, monotonic=lambda: self.now)
+        self.health = HealthReporter(self.boot_id, self.folder, clock)
         self.bookkeeper = Bookkeeper(
             self.outbox,
             self.journal.committed,
-            remember=self.incidents.append,
+            health=self.health,
             metrics=self.metrics,
             complaints=Complaints(lambda: self.now),
+            clock=clock,
         )
+
+    @property
+    def incidents(self) -> list[str]:
+        return [*self.health._incidents, *self.health._lasting]
 
     def commit(self, *numbers: int, series: str = "alert") -> None:
         for number in numbers:
@@ -192,3 +202,28 @@ def test_an_outbox_that_cannot_be_read_is_no_gap(office: Office, monkeypatch: py
 def test_a_violation_says_what_is_missing() -> None:
     assert str(Violation("b", "alert", 2)) == "2 numbers of alert of run b are missing"
     assert str(Violation("b", "alert", 0, 7)).endswith(", and 7 was the last that was given")
+
+
+def test_a_damaged_outbox_stays_in_health_until_its_folder_is_removed(office: Office) -> None:
+    office.bookkeeper.look(1.0)
+    office.outbox.distrust("for this test")
+    office.commit(1)
+    office.bookkeeper.look(2.0)
+    assert office.incidents == [SET_ASIDE]
+    assert b"edge_outboxes_set_aside_total 1.0" in office.metrics.text()
+    office.bookkeeper.look(70.0)
+    assert office.incidents == [SET_ASIDE]
+    shutil.rmtree(office.outbox.mendings[0].folder)
+    office.bookkeeper.look(140.0)
+    assert office.incidents == []
+
+
+def test_an_outbox_set_aside_by_the_run_before_is_still_in_health(office: Office, tmp_path: Path) -> None:
+    office.clock.now_s = time.time()
+    office.outbox.distrust("for this test")
+    office.commit(1)
+    office.outbox.close()
+    later = Office(tmp_path, boot_id="boot-2", clock=office.clock)
+    later.bookkeeper.look(1.0)
+    assert later.incidents == [SET_ASIDE]
+    later.outbox.close()

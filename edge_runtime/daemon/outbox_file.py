@@ -1,0 +1,146 @@
+"""The database file of the outbox while it is open: transactions, reads, and a damaged file that is replaced.
+
+Damage that a read or a write comes upon, or that a user of what was read tells, is mended at the next use: the file is
+set aside and a new one holds what could be salvaged. Ids stay the same.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+from edge_runtime.daemon.mending import Mending, find_damage, finish_mending, is_damage, mend
+from edge_runtime.daemon.outbox_schema import open_database
+from edge_runtime.errors import HostEnvironmentError
+
+
+class OutboxFile:
+    """One connection to one file; used by one thread.
+
+    Parameters
+    ----------
+    path : Path
+        The database file; its directory exists.
+    clock : callable
+        Wall clock, s; names the folders of damaged files.
+    on_open : callable
+        Looks at the database whenever it was opened, also after a mending.
+
+    Attributes
+    ----------
+    mendings : list of Mending
+        What became of the damaged files of this run.
+    last_id : int
+        The highest id that was given.
+
+    Raises
+    ------
+    HostEnvironmentError
+        If the file cannot be opened or was written by a newer version.
+    """
+
+    def __init__(
+        self, path: Path, *, clock: Callable[[], float], on_open: Callable[[sqlite3.Connection], None]
+    ) -> None:
+        self.path = path
+        self._clock = clock
+        self._on_open = on_open
+        self._connection: sqlite3.Connection | None = None
+        self.mendings: list[Mending] = []
+        self.last_id = 0
+        finish_mending(path, now_s=clock())
+        self._damage = find_damage(path)
+        self._require()
+
+    @property
+    def database(self) -> sqlite3.Connection:
+        """The open database.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the file is damaged and the disk does not let it be mended; the next use tries again.
+        """
+        return self._require()
+
+    def _require(self) -> sqlite3.Connection:
+        if self._damage:
+            self.close(fold=False)
+            self.mendings.append(mend(self.path, self._damage, now_s=self._clock(), last_id=self.last_id))
+            self._damage = ""
+        if self._connection is None:
+            self._connection = self._open()
+        return self._connection
+
+    def _open(self) -> sqlite3.Connection:
+        database = None
+        try:
+            database = open_database(self.path)
+            self._on_open(database)
+            (given,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
+            self.last_id = max(self.last_id, given)
+        except (sqlite3.Error, OSError) as error:
+            if database is not None:
+                database.close()
+            self._note(error)
+            raise HostEnvironmentError(f"{self.path}: the outbox cannot be opened: {error}") from error
+        return database
+
+    def distrust(self, reason: str) -> None:
+        """Note that something in the file makes no sense: it is mended at the next use."""
+        self._damage = reason
+
+    def _note(self, error: Exception) -> None:
+        """Note damage where an error tells of it."""
+        if isinstance(error, sqlite3.Error) and is_damage(error):
+            self._damage = str(error)
+
+    @contextmanager
+    def transaction(self, purpose: str) -> Iterator[sqlite3.Connection]:
+        """Commit what the block writes, or nothing of it.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk refuses or the file is damaged.
+        """
+        try:
+            with self.database as database:
+                yield database
+        except sqlite3.Error as error:
+            self._note(error)
+            raise HostEnvironmentError(f"the outbox cannot {purpose}: {error}") from error
+
+    def rows(self, query: str, values: tuple[object, ...] = ()) -> list[Any]:
+        """Read; where the file turns out to be damaged, from what could be salvaged.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If it cannot be read.
+        """
+        try:
+            return self._read(query, values)
+        except HostEnvironmentError:
+            if not self._damage:
+                raise
+        return self._read(query, values)
+
+    def _read(self, query: str, values: tuple[object, ...]) -> list[Any]:
+        try:
+            return self.database.execute(query, values).fetchall()
+        except sqlite3.Error as error:
+            self._note(error)
+            raise HostEnvironmentError(f"{self.path}: the outbox cannot be read: {error}") from error
+
+    def close(self, *, fold: bool = True) -> None:
+        """Close the file, and fold its log into it first."""
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                if fold:
+                    self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+                self._connection.close()
+            self._connection = None
