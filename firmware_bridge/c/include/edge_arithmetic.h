@@ -101,12 +101,25 @@ EDGE_INLINE int32_t edge_doubling_high_small(int32_t value, int32_t left, int32_
 #endif
 }
 
-/* edge_multiply() for |value| < 2^30 and shift -31..-1; the emitter proves both before it asks for it.
+/* edge_doubling_high() for a multiplier of at least 2^30, which all but 0 are: value times twice the multiplier less
+ * 2^32, which fits 32 bits with a sign, plus 2^32 times value. */
+EDGE_INLINE int32_t edge_doubling_high_normal(int32_t value, int32_t multiplier) {
+#if defined(EDGE_USE_DSP)
+  int32_t high;
+  __asm("smmlar %0, %1, %2, %1" : "=r"(high) : "r"(value), "r"((int32_t)((uint32_t)multiplier << 1)));
+  return high;
+#else
+  return edge_doubling_high(value, multiplier);
+#endif
+}
+
+/* edge_multiply() for |value| < 2^30 and shift -31..-1, with which no multiplier is 0; the emitter proves both before it
+ * asks for it.
  *
  * Rounding halves away from zero is floor(((v + (v < 0 ? -1 : 0)) / 2^(r-1) + 1) / 2) with floors throughout; `addend`
  * is 1 plus twice what is to be added to the result, and ~shift is r - 1. */
 EDGE_INLINE int32_t edge_multiply_fast(int32_t value, int32_t multiplier, int32_t shift, int32_t addend) {
-  const int32_t high = edge_doubling_high_small(value, 0, multiplier);
+  const int32_t high = edge_doubling_high_normal(value, multiplier);
   return (((high + (high >> 31)) >> ~shift) + addend) >> 1;
 }
 

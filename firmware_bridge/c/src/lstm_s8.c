@@ -146,7 +146,7 @@ EDGE_INLINE void scale_small(int32_t multiplier, int32_t shift, const int32_t su
   const int32_t half = (int32_t)1 << ~shift;
   EDGE_UNROLL_4
   for (int32_t i = 0; i < 4; ++i) {
-    const int32_t high = edge_doubling_high_small(sums[i], 0, multiplier);
+    const int32_t high = edge_doubling_high_normal(sums[i], multiplier);
     scaled[i] = edge_saturate_16((high + (high >> 31) + half) >> -shift);
   }
 }
