@@ -87,7 +87,7 @@ def make_samples(ports: Sequence[PortManifest], count: int, seed: int) -> list[R
         When a record has more than ``MAX_RECORD_BYTES``, or all together more than ``MAX_SAMPLES_BYTES``.
     """
     most = most_samples(ports)
-    if count > most:
+    if count > most or not most:
         each = sum(port.nbytes for port in ports)
         advice = f"ask for at most {most} inputs" if most else "a model with so large an input cannot be verified"
         raise FirmwareError(f"{count} inputs of {each} bytes are too many: {advice}")
