@@ -112,6 +112,23 @@ class Bundles(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     store: FilePath = "bundles"  #: folder of installed bundles and trusted keys
 
 
+class Rollout(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[rollout]``: how a new model that came over MQTT proves itself beside the one in use."""
+
+    fetch_timeout_s: Seconds = 120.0  #: for a bundle to come; 16 MB at most
+    auto_promote: bool = False  #: go on by itself once trial and canary are passed; false: wait for ``model/promote``
+    shadow_inputs: Annotated[int, Meta(ge=1, le=10_000_000)] = 200  #: inputs compared before it may decide any
+    canary_share: Annotated[float, Meta(ge=0, le=1)] = 0.1  #: share of inputs that it decides then; 0 for no canary
+    canary_inputs: Annotated[int, Meta(ge=1, le=10_000_000)] = 50  #: inputs that it decides during the canary
+    probation_inputs: Annotated[int, Meta(ge=1, le=10_000_000)] = 500  #: inputs compared after it was promoted
+    max_disagreement: Annotated[float, Meta(ge=0, le=1)] = 0.05  #: share of a stage's inputs judged otherwise
+    max_error_rate: Annotated[float, Meta(ge=0, le=1)] = 0.02  #: share of a stage's inputs on which it alone fails
+    max_latency_ratio: Annotated[float, Meta(ge=1, le=1000)] = 3.0  #: p95 of processor time per input, to the old one's
+    latency_slack_ms: Annotated[float, Meta(ge=0, le=60_000)] = 5.0  #: so much more is never too much
+    memory_limit_mb: Annotated[int, Meta(ge=64, le=65_536)] = 768  #: resident memory of the process that tries it
+    canary_wait_ms: Annotated[int, Meta(ge=1, le=60_000)] = 250  #: an answer later than this is the old model's
+
+
 class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounded input queue and what happens when it is full."""
 
@@ -232,6 +249,7 @@ class Config(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     alarms: Alarms = Alarms()
     worker: Worker = Worker()
     bundles: Bundles = Bundles()
+    rollout: Rollout = Rollout()
     cameras: Annotated[tuple[Camera, ...], Meta(max_length=256)] = field(name="camera", default=())
     sensors: Annotated[tuple[Sensor, ...], Meta(max_length=10_000)] = field(name="sensor", default=())
     pipelines: Annotated[tuple[Pipeline, ...], Meta(max_length=256)] = field(name="pipeline", default=())

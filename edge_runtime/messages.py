@@ -352,6 +352,7 @@ class ModelInstall(Command, frozen=True, kw_only=True):
     sha256: Digest  #: digest that the bytes must have
     #: ``fleet`` for the retained topic of that digest, a path on the gateway, or an https URL
     source: Annotated[str, Meta(min_length=1, max_length=2048)] = "fleet"
+    again: bool = False  #: also take a bundle that was rolled back here before
 
 
 class ModelPromote(Command, frozen=True, kw_only=True):

@@ -7,8 +7,6 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from edge_runtime.config import Config
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.clock import Clock
@@ -19,11 +17,13 @@ from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
 from edge_runtime.daemon.lineup import Lineup, StatusListener, Swap
 from edge_runtime.daemon.mailbox import Mailbox, Rotation
+from edge_runtime.daemon.memory import resident_bytes
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.repeats import FrameKey, FrameMemory, frame_key
 from edge_runtime.daemon.ring import Ring
 from edge_runtime.daemon.setaside import SetAside
+from edge_runtime.daemon.tasks import payload_bytes, write_task
 from edge_runtime.daemon.telling import ModelFacts, Occasion
 from edge_runtime.errors import PayloadSizeError
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
@@ -110,6 +110,9 @@ class Dispatcher:
             stopped=set(stopped),
             on_status=on_status,
         )
+        self.on_finished: Callable[[Item, protocol.Done], None] = self.settle
+        self.on_lost: Callable[[str], None] = lambda _reason: None
+        self._unsettled: dict[int, Item] = {}
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
         self.keeper = WorkerKeeper(
             self._ring,
@@ -132,8 +135,13 @@ class Dispatcher:
 
     @property
     def idle(self) -> bool:
-        """Whether no input is with the worker."""
-        return not self._with_worker
+        """Whether no input is with the worker, or between it and the desk."""
+        return not self._with_worker and not self._unsettled
+
+    @property
+    def worker_bytes(self) -> int:
+        """Resident memory of the worker in use; 0 where there is none."""
+        return sum(resident_bytes(pid) for pid in self.keeper.pids[1:2])
 
     def restore_windows(self, states: Mapping[str, bytes]) -> None:
         """Take over checkpointed window states, by ``<pipeline>/<source>``."""
@@ -219,23 +227,14 @@ class Dispatcher:
 
     def _submit(self, item: Item) -> None:
         """Put a payload into the ring and hand it over; one that does not fit is given up."""
-        payload = item.payload
-        data = payload.payload if isinstance(payload, FramePayload) else _block_bytes(payload)
+        data = payload_bytes(item.payload)
         try:
             slot = self._ring.fill(data)
         except PayloadSizeError as error:
             self.give_up(item, error.reason, f"{error}; see worker.slot_bytes")
             return
         self._with_worker[item.id] = (item, slot)
-        if isinstance(payload, FramePayload):
-            task: protocol.FrameTask | protocol.BlockTask = protocol.FrameTask(
-                item.id, item.source, slot, len(data), payload.captured_at, payload.part
-            )
-        else:
-            first = self._columns[item.source].index(payload.channels[0])
-            rows, columns = payload.values.shape
-            task = protocol.BlockTask(item.id, item.source, slot, len(data), rows, columns, first, item.again)
-        self.keeper.submit(task)
+        self.keeper.submit(write_task(item, slot, len(data), self._columns.get(item.source, ())))
 
     def _handle(self, event: Event) -> None:
         if isinstance(event, protocol.Done):
@@ -246,11 +245,27 @@ class Dispatcher:
             self.lineup.take(event, self.keeper, self._clock.monotonic())
 
     def _finish(self, done: protocol.Done) -> None:
-        """Give an input's outcomes to the desk, then let it be acknowledged with the next commit."""
+        """Take an input back from the worker; ``on_finished`` settles it, now or after another model's word."""
         item, slot = self._with_worker.pop(done.id)
         self._ring.release(slot)
-        now = self._clock.monotonic()
         self._metrics.busy.inc(done.busy_ms / 1e3)
+        self._unsettled[item.id] = item
+        self.on_finished(item, done)
+
+    def settle(self, item: Item, done: protocol.Done, models: Mapping[str, ModelFacts] | None = None) -> None:
+        """Give an input's outcomes to the desk, then let it be acknowledged with the next commit.
+
+        Parameters
+        ----------
+        item : Item
+            As ``on_finished`` had it; each is settled once.
+        done : Done
+            What was made of it.
+        models : mapping of str to ModelFacts, optional
+            Which model decided, by pipeline, where it was not the one in use.
+        """
+        del self._unsettled[item.id]
+        now = self._clock.monotonic()
         if isinstance(item.payload, FramePayload):
             self._frames.add(frame_key(item.source, item.payload))
         refused = ""
@@ -258,6 +273,8 @@ class Dispatcher:
             if outcome.pipeline in self.lineup.stopped:
                 continue
             occasion = self._occasion_of(item, outcome, now)
+            if models and outcome.pipeline in models:
+                occasion = replace(occasion, model=models[outcome.pipeline])
             self._desk.take(outcome, occasion)
             if outcome.state is not None:
                 key = f"{outcome.pipeline}/{item.source}"
@@ -281,6 +298,7 @@ class Dispatcher:
     def _lose(self, lost: Lost) -> None:
         """Give what the worker held back to its mailboxes; an input that killed two workers is set aside."""
         self._metrics.replaced.labels(lost.reason).inc()
+        self.on_lost(lost.reason)
         self._complaints.say("processing", "worker", lost.reason, "the worker is replaced")
         self.lineup.lost(lost.reason, self._clock.monotonic())
         if lost.in_hand is not None:
@@ -325,9 +343,8 @@ class Dispatcher:
         if not isinstance(item.payload, FramePayload) or (item.payload.part is None and not item.again):
             return False
         key = frame_key(item.source, item.payload)
-        pictures = [
-            (other, other.payload) for other, _ in self._with_worker.values() if isinstance(other.payload, FramePayload)
-        ]
+        others = [*(other for other, _ in self._with_worker.values()), *self._unsettled.values()]
+        pictures = [(other, other.payload) for other in others if isinstance(other.payload, FramePayload)]
         same = [other for other, picture in pictures if key is not None and frame_key(other.source, picture) == key]
         for other in same:
             other.token = item.token
@@ -353,12 +370,6 @@ class Dispatcher:
     ) -> Occasion:
         facts = self.lineup.facts.get(pipeline, ModelFacts("", "", "", "int8"))
         return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part)
-
-
-def _block_bytes(block: SensorBlock) -> bytes:
-    """Write a block as ``protocol.BlockTask`` says: times, then values."""
-    times = np.ascontiguousarray(block.timestamps_s, np.float64)
-    return times.tobytes() + np.ascontiguousarray(block.values, np.float32).tobytes()
 
 
 def listening(sources: Iterable[str], states: Mapping[str, bytes]) -> dict[str, bytes]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Iterable, Mapping
+from typing import Literal
 
 from msgspec import Struct
 
@@ -19,7 +20,9 @@ from edge_runtime.messages import (
     Birth,
     Health,
     MetricValue,
+    ModelCandidate,
     ModelInstalled,
+    ModelRollout,
     PipeResult,
     PipeStatus,
     Reply,
@@ -29,6 +32,7 @@ from edge_runtime.mqtt.interface import BrokerSession, Incoming, Outgoing, Subsc
 from edge_runtime.mqtt.topics import Topics
 
 _ANSWERS = 256
+_RELEASE_WORDS: tuple[Literal["candidate", "rollout"], ...] = ("candidate", "rollout")
 
 
 def availability(topics: Topics, word: bytes) -> Outgoing:
@@ -75,6 +79,10 @@ class Front:
             for each in pipelines
             for topic in (topics.pipe_status(each.id), topics.model(each.bundle, "installed"))
         ]
+
+    def release_topics(self, models: Iterable[str]) -> list[str]:
+        """Topics of new models that the broker keeps for later subscribers."""
+        return [self._topics.model(name, word) for name in models for word in _RELEASE_WORDS]
 
     def command_name(self, topic: str) -> str | None:
         """Give ``noun/verb`` of a command's topic; None for any other topic."""
@@ -126,6 +134,14 @@ class Front:
     def say_installed(self, message: ModelInstalled) -> None:
         """Publish which model runs."""
         self._retain(self._topics.model(message.model, "installed"), message)
+
+    def say_candidate(self, message: ModelCandidate) -> None:
+        """Publish how far a new model is on its way into the store."""
+        self._retain(self._topics.model(message.model, "candidate"), message)
+
+    def say_rollout(self, message: ModelRollout) -> None:
+        """Publish how a new model replaces the old one."""
+        self._retain(self._topics.model(message.model, "rollout"), message)
 
     def say_result(self, message: PipeResult) -> None:
         """Publish what a pipeline saw; not retained, QoS 0."""

@@ -50,14 +50,37 @@ def load_models(config: Config, store: BundleStore) -> tuple[dict[str, PipelineM
     refused: dict[str, str] = {}
     for pipeline in config.pipelines:
         try:
-            models[pipeline.id] = _load(config, pipeline, store)
+            models[pipeline.id] = load_model(config, pipeline, store)
         except EdgeRuntimeError as error:
             refused[pipeline.id] = str(error)
     return models, refused
 
 
-def _load(config: Config, pipeline: Pipeline, store: BundleStore) -> PipelineModel:
-    bundle = store.load(pipeline.bundle)
+def load_model(config: Config, pipeline: Pipeline, store: BundleStore, *, release: int | None = None) -> PipelineModel:
+    """Read the bundle of one pipeline.
+
+    Parameters
+    ----------
+    config : Config
+        The sources.
+    pipeline : Pipeline
+        One of its pipelines.
+    store : BundleStore
+        The gateway's bundles.
+    release : int, optional
+        Another than the active one.
+
+    Returns
+    -------
+    model : PipelineModel
+        Verified; not yet run.
+
+    Raises
+    ------
+    EdgeRuntimeError
+        If there is none, it is refused, or it is of another kind than the pipeline.
+    """
+    bundle = store.load(pipeline.bundle, release=release)
     manifest = bundle.manifest
     takes_images = isinstance(manifest.preprocessing, ImagePreprocessing)
     if takes_images != (pipeline.kind == "inspection"):

@@ -190,6 +190,7 @@ class Outcome(Struct, frozen=True):
     ``reason`` is the stable word of a refused input, with ``detail`` for the log. ``state`` is the window state after
     it, where there is one. ``irregular`` counts samples of the input, or values of them, that were not simply used.
     ``windows`` are those with abnormal findings, as far as there is room.
+    ``took_ms`` is the processor time of this pipeline, without the decoding of the picture.
     """
 
     pipeline: str
@@ -201,6 +202,7 @@ class Outcome(Struct, frozen=True):
     at: float | None = None
     irregular: dict[Irregularity, Annotated[int, Meta(ge=0)]] = {}
     windows: tuple[Window, ...] = ()
+    took_ms: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
 
 
 class Done(Struct, frozen=True, tag="done"):

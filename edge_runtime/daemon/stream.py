@@ -5,8 +5,10 @@ A refused input becomes an outcome with its reason; it never ends the worker.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TypeVar
 
 import cv2
@@ -191,22 +193,16 @@ class Stream:
         rows, columns = task.rows, task.columns
         timestamps = np.frombuffer(payload, np.float64, rows).copy()
         values = np.frombuffer(payload, np.float32, rows * columns, offset=rows * 8).reshape(rows, columns).copy()
-        outcomes = []
-        for monitoring in self._monitorings.get(task.source, ()):
-            try:
-                outcomes.append(monitoring.process(task, values, timestamps))
-            except EdgeRuntimeError as error:
-                outcomes.append(_refused(monitoring.name, error))
-        return outcomes
+        return [
+            _attempt(each.name, partial(each.process, task, values, timestamps))
+            for each in self._monitorings.get(task.source, ())
+        ]
 
     def _process_window(self, task: protocol.WindowTask, payload: memoryview) -> list[protocol.Outcome]:
         samples = np.frombuffer(payload, np.float32).reshape(task.rows, task.columns).copy()
         for monitoring in (each for listeners in self._monitorings.values() for each in listeners):
             if monitoring.name == task.pipeline:
-                try:
-                    return [monitoring.judge(samples)]
-                except EdgeRuntimeError as error:
-                    return [_refused(monitoring.name, error)]
+                return [_attempt(monitoring.name, partial(monitoring.judge, samples))]
         return []
 
     def resume(self, states: Mapping[str, bytes]) -> None:
@@ -225,13 +221,7 @@ class Stream:
         except MessageError as error:
             return [_refused(each.name, error) for each in inspections]
         frame = Frame(pixels, task.source, task.captured_at, task.part)
-        outcomes = []
-        for inspection in inspections:
-            try:
-                outcomes.append(inspection.process(frame))
-            except EdgeRuntimeError as error:
-                outcomes.append(_refused(inspection.name, error))
-        return outcomes
+        return [_attempt(each.name, partial(each.process, frame)) for each in inspections]
 
 
 def decode_picture(payload: memoryview, *, max_pixels: int) -> npt.NDArray[np.uint8]:
@@ -265,6 +255,16 @@ def decode_picture(payload: memoryview, *, max_pixels: int) -> npt.NDArray[np.ui
     if pixels.shape[0] * pixels.shape[1] > max_pixels:
         raise PayloadSizeError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} exceeds {max_pixels} pixels")
     return np.ascontiguousarray(pixels, np.uint8)
+
+
+def _attempt(pipeline: str, process: Callable[[], protocol.Outcome]) -> protocol.Outcome:
+    """Let one pipeline look at an input, and take its processor time."""
+    started = time.process_time()
+    try:
+        outcome = process()
+    except EdgeRuntimeError as error:
+        return _refused(pipeline, error)
+    return replace(outcome, took_ms=(time.process_time() - started) * 1e3)
 
 
 def _refused(pipeline: str, error: EdgeRuntimeError) -> protocol.Outcome:

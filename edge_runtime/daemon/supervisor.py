@@ -37,6 +37,9 @@ from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken,
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
 from edge_runtime.daemon.past import decided_part, finished_frame, stored_verdicts
+from edge_runtime.daemon.release_book import RELEASE
+from edge_runtime.daemon.release_orders import release_orders
+from edge_runtime.daemon.release_parts import make_releases
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
@@ -141,12 +144,24 @@ class Supervisor:
             drain_per_s=config.outbox.drain_per_s,
             in_flight=config.broker.inflight_maximum,
         )
+        self._releases = make_releases(
+            config,
+            self._store,
+            outbox=self._outbox,
+            journal=self._journal,
+            front=self._front,
+            desk=self._desk,
+            dispatcher=self._dispatcher,
+            topics=self._topics,
+            clock=self._clock,
+        )
         self._orders = Orders(
             {
                 "alert/ack": acknowledging(self._desk.acknowledge),
                 "alert/shelve": shelving(self._desk.shelve),
                 "alert/unshelve": unshelving(self._desk.unshelve),
                 "events/resend": resending(self._outbox.resend),
+                **release_orders(self._releases, self._store),
             },
             self._clock,
             Trail(self._outbox.load_state(AUDIT), self._journal, boot_id=self._gateway.boot_id, clock=self._clock),
@@ -184,13 +199,14 @@ class Supervisor:
 
     def _turn(self, wait_s: float) -> None:
         """One round of the loop."""
-        self._wait([self._wake_fd, *self._dispatcher.keeper.filenos()], wait_s)
+        self._wait([self._wake_fd, *self._dispatcher.keeper.filenos(), *self._releases.filenos()], wait_s)
         self._require_network()
         while self._notes:
             self._take(self._notes.popleft())
         while not self._journal.fault and (order := self._order_queue.take()) is not None:
             self._obey(order)
         self._dispatcher.poll()
+        self._releases.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
         self._desk.tick()
         self._disk_trouble = "disk_stuck" if self._journal.fault else "outbox_full" if self._outbox.full else ""
@@ -230,6 +246,7 @@ class Supervisor:
             self._service.due_in(now),
             self._journal.due_in(now),
             self._sender.due_in(now) if self._connected else None,
+            self._releases.due_in(now),
             None if deadline is None else deadline - now,
         ]
         return min(_LONGEST_WAIT_S, *(max(0.0, each) for each in due if each is not None))
@@ -324,7 +341,8 @@ class Supervisor:
         )
         desk.remember_parts(decided_part(verdict) for verdict in self._verdicts)
         desk.retire_gone()
-        kept = self._front.kept_topics(self._config.pipelines)
+        models = [key.removeprefix(RELEASE) for key in self._outbox.load_state(RELEASE)]
+        kept = [*self._front.kept_topics(self._config.pipelines), *self._front.release_topics(models)]
         empty_gone(self._outbox.load_state(RETAINED), kept, self._journal, self._ids, now=self._clock.monotonic())
         return desk
 
@@ -363,7 +381,7 @@ class Supervisor:
             self._status,
             self._metrics,
             self._complaints,
-            lambda: self._inlet.troubles + self._no_commands,
+            lambda: self._inlet.troubles + self._no_commands + self._releases.book.troubles,
         )
         return Reporter(self._config, self._gateway, parts, self._health, self._clock)
 
@@ -394,6 +412,7 @@ class Supervisor:
         self._sender.connected()
         self._front.begin()
         self._reporter.greet()
+        self._releases.book.say_all()
         _log.info("event=online boot_id=%s", self._gateway.boot_id)
 
     def _built(self, model: PipelineModel, built: protocol.Built) -> str:
@@ -413,6 +432,7 @@ class Supervisor:
         self._status.set(name, status, reason, self._dispatcher.facts.get(name))
         if status == "running" and self._connected:
             self._reporter.say_installed(name)
+        self._releases.pipeline_changed(name, status, reason)
 
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
         """Publish one result in so many, for dashboards."""
@@ -433,6 +453,7 @@ class Supervisor:
         until = self._clock.monotonic() + _STOP_S
         self._service.stopping()
         self._inlet.shut()
+        self._releases.close()
         while not self._dispatcher.idle and self._clock.monotonic() < until - _STOP_S / 2:
             self._dispatcher.keeper.wait(0.05)
             while self._notes:  # a part must be open before its answer comes

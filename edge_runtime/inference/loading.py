@@ -89,6 +89,39 @@ def install_bundle(
     return Installation(bundle, stored, report, replaced)
 
 
+def store_bundle(
+    bundle: Bundle, store: BundleStore, *, engine: str | None = None, limits: ProbeLimits | None = None
+) -> StoredRelease:
+    """Take a verified bundle through the rest of the order and store it; what is active stays active.
+
+    Parameters
+    ----------
+    bundle : Bundle
+        From ``read_bundle``.
+    store : BundleStore
+        The gateway's bundles.
+    engine : str, optional
+        By default the preferred one that works here.
+    limits : ProbeLimits, optional
+        What the probe may use.
+
+    Returns
+    -------
+    stored : StoredRelease
+        Its entry.
+
+    Raises
+    ------
+    BundleError, InferenceError, AccuracyGateError, HostEnvironmentError
+        As ``install_bundle``.
+    """
+    store.require_release(bundle)
+    report = _probe(bundle, store, engine, limits)
+    stored = store.install(bundle)
+    _record(bundle, store, report)
+    return stored
+
+
 def roll_back(
     name: str,
     store: BundleStore,

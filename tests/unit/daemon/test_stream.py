@@ -74,7 +74,8 @@ def test_every_pipeline_on_a_camera_looks_at_its_picture() -> None:
 
 def test_the_same_picture_gives_the_same_findings_each_time() -> None:
     worker = stream(image_plan())
-    assert worker.process(*frame(picture(77))) == worker.process(*frame(picture(77)))
+    first, second = (worker.process(*frame(picture(77)))[0] for _ in range(2))
+    assert (first.findings, first.verdict) == (second.findings, second.verdict)
 
 
 def test_a_source_without_a_pipeline_gives_nothing() -> None:

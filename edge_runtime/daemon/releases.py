@@ -1,0 +1,429 @@
+"""New models on their way into use: ordered, installed, tried beside the one in use, promoted, and back when they fail.
+
+One trial at a time; other models wait, installed, until it is over. Every step is in the outbox's state table before
+it is told, so that a process killed at any point goes on where it was, or begins the step anew.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Protocol
+
+from msgspec.structs import replace
+
+from edge_runtime.bundle.store import BundleStore
+from edge_runtime.config import Config, Pipeline
+from edge_runtime.daemon.arrivals import Arrivals
+from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.commands import audit
+from edge_runtime.daemon.intake import Item
+from edge_runtime.daemon.models import PipelineModel, load_model
+from edge_runtime.daemon.protocol import Done
+from edge_runtime.daemon.release_book import Course, Release, ReleaseBook
+from edge_runtime.daemon.rollout import Trial
+from edge_runtime.daemon.side_by_side import Lane, NoLane, Settle, SideBySide
+from edge_runtime.daemon.trial_lane import TrialLane
+from edge_runtime.errors import EdgeRuntimeError, HostEnvironmentError
+
+_log = logging.getLogger(__name__)
+
+_RETRY_S = 1.0
+_WEIGH_EVERY_S = 0.5
+#: How long until an alarm that stands is looked at again.
+_REMIND_S = 10.0
+_WORDS = {"grew": "memory"}
+#: Courses in which inputs of both models are compared.
+_BEFORE: tuple[Course, ...] = ("", "shadow", "canary")
+
+#: Tells when a swap has ended: nothing when the new models run, else why everything stays as it was.
+Ended = Callable[[str], None]
+
+
+class Running(Protocol):
+    """What is needed of the :class:`~edge_runtime.daemon.dispatch.Dispatcher`."""
+
+    def swap(self, models: Mapping[str, PipelineModel], *, ended: Ended | None = None) -> None:
+        """Have pipelines run other models, without a gap."""
+        ...
+
+    @property
+    def worker_bytes(self) -> int:
+        """Resident memory of the worker in use; 0 where there is none."""
+        ...
+
+
+@dataclass(slots=True)
+class _Underway:
+    """The one trial of the moment; ``before_bytes`` is what the worker in use took before a promotion, 0 if unknown."""
+
+    model: str
+    trial: Trial
+    side: SideBySide
+    before_bytes: int = 0
+    weighed_at: float = 0.0
+
+
+class Releases:
+    """All new models of the gateway.
+
+    Parameters
+    ----------
+    config : Config
+        Pipelines, sources, limits.
+    store : BundleStore
+        The gateway's bundles.
+    trusted : tuple of bytes
+        Public keys, PEM.
+    book : ReleaseBook
+        What is remembered.
+    running : Running
+        What runs.
+    settle : callable
+        Gives an input to the desk.
+    arrivals : Arrivals
+        Installs what is ordered.
+    clock : Clock
+        Both clocks.
+    flush : callable
+        Makes durable what the book keeps.
+    make_lane : callable
+        Makes a lane for models; another one in tests.
+    """
+
+    def __init__(  # noqa: PLR0913 - the place where the parts of a rollout meet
+        self,
+        config: Config,
+        store: BundleStore,
+        trusted: tuple[bytes, ...],
+        *,
+        book: ReleaseBook,
+        running: Running,
+        settle: Settle,
+        arrivals: Arrivals,
+        clock: Clock,
+        flush: Callable[[], object],
+        make_lane: Callable[[Mapping[str, PipelineModel]], Lane] | None = None,
+    ) -> None:
+        self._config = config
+        self._store = store
+        self._trusted = trusted
+        self._book = book
+        self._running = running
+        self._settle = settle
+        self._arrivals = arrivals
+        self._clock = clock
+        self._flush = flush
+        self._make_lane = make_lane or self._trial_lane
+        self._underway: _Underway | None = None
+        self._swapping: set[str] = set()
+        self._not_before = 0.0
+        self._remind_at = 0.0
+
+    # What happens -----------------------------------------------------------------------------------------------
+
+    def take(self, item: Item, done: Done) -> None:
+        """Take an input that the worker in use has finished, on its way to the desk."""
+        if self._underway is None:
+            self._settle(item, done, {})
+        else:
+            self._underway.side.take(item, done)
+
+    def poll(self) -> None:
+        """Do what is due."""
+        now = self._clock.monotonic()
+        self._arrivals.poll()
+        if now >= self._not_before:
+            self._begin_due()
+        if self._underway is not None:
+            self._follow(self._underway, now)
+        if now >= self._remind_at:
+            self._remind_at = now + _REMIND_S
+            self._book.remind()
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until an input has waited long enough for a new model's word; None where none waits."""
+        return None if self._underway is None else self._underway.side.due_in(now)
+
+    def filenos(self) -> list[int]:
+        """Descriptors that become readable when ``poll`` has something to do."""
+        lane = [] if self._underway is None else self._underway.side.filenos()
+        return [*self._arrivals.filenos(), *lane]
+
+    def pipeline_changed(self, pipeline: str, status: str, reason: str) -> None:
+        """Note that a pipeline does not run: after a promotion that is the new model's doing."""
+        underway = self._underway
+        names = [] if underway is None else [each.id for each in self._pipelines_of(underway.model)]
+        if underway is not None and status == "failed" and pipeline in names and underway.trial.stage == "probation":
+            underway.trial.roll_back(f"failed: {reason}")
+
+    def worker_lost(self, reason: str) -> None:
+        """Note that the worker in use was lost: during a probation that may be the new model's doing."""
+        if self._underway is not None and self._underway.trial.stage == "probation":
+            self._underway.trial.lose(_WORDS.get(reason, reason))
+
+    def close(self) -> None:
+        """Let every input go and end all processes; what is under way goes on at the next start."""
+        self._end_trial()
+        self._arrivals.close()
+
+    # Orders -----------------------------------------------------------------------------------------------------
+
+    def order(self, release: Release) -> None:
+        """Begin to install a release; the trial of an earlier one of its name is over."""
+        self._drop_earlier(release.model)
+        self._book.change_state(replace(release, state="fetching"))
+        self._arrivals.begin_due()
+
+    @property
+    def book(self) -> ReleaseBook:
+        """What is remembered."""
+        return self._book
+
+    def promote(self, release: Release, reason: str) -> None:
+        """Let a release that is ready decide everything, and put it on probation.
+
+        Raises
+        ------
+        EdgeRuntimeError
+            If it cannot be read from the store.
+        """
+        name = release.model
+        models = self._load(name, release.release)
+        p95_ms = 0.0
+        if self._underway is not None and self._underway.model == name:
+            p95_ms = self._underway.trial.reference_p95_ms
+            self._end_trial()
+        active = self._store.active(name)
+        release = replace(self._with_origin(release), p95_ms=p95_ms or release.p95_ms, reason=reason)
+        if not models:
+            self._store.activate(name, release.release)
+            self._book.change_course(release, "promoted", f"{reason}; no pipeline runs it", share=1.0)
+            return
+        if active is not None and active.sha256 == release.sha256:
+            self._begin_probation(release)
+            return
+        self._book.change_course(release, "promoting", reason, share=release.share)
+        self._swapping.add(name)
+        self._running.swap(models, ended=partial(self._promoted, name, self._running.worker_bytes))
+
+    def go_back(self, release: Release, reason: str, *, automatic: bool) -> None:
+        """Go back from a release to the one before it; one that never decided everything only ends its trial."""
+        self._drop_earlier(release.model)
+        audit.info(
+            "event=model_rolled_back model=%s sha256=%s automatic=%s reason=%r",
+            release.model,
+            release.sha256,
+            automatic,
+            reason,
+        )
+        rolled_back = (*(each for each in release.rolled_back if each != release.sha256), release.sha256)
+        release = replace(release, automatic=automatic, rolled_back=rolled_back)
+        if release.course in _BEFORE or release.course in {"waiting", "promoting"}:
+            self._book.change_course(release, "rolled_back", reason)
+            return
+        if release.from_release is None:
+            self._book.change_course(release, "rolled_back", f"{reason}; there is no release before it to go back to")
+            return
+        self._book.change_course(release, "going_back", reason, share=1.0)
+        self._flush()
+        self._swap_back(release)
+
+    # Trials -----------------------------------------------------------------------------------------------------
+
+    def _begin_due(self) -> None:
+        """Begin the next trial, and take up what a killed process left."""
+        if self._underway is not None or self._swapping:
+            return
+        for release in self._book:
+            if release.state == "ready" and self._attempt(release, partial(self._go_on, release)):
+                return
+
+    def _go_on(self, release: Release) -> bool:
+        """Begin or take up what a release that is ready needs; False when that is nothing."""
+        if release.course in _BEFORE and self._pipelines_of(release.model):
+            self._begin_shadow(self._with_origin(release))
+        elif release.course == "promoting" or (release.course == "waiting" and self._config.rollout.auto_promote):
+            self.promote(release, release.reason if release.course == "promoting" else "it passed its trial")
+        elif release.course == "probation":
+            self._begin_probation(release)
+        elif release.course == "going_back":
+            self._swap_back(release)
+        else:
+            return False
+        return True
+
+    def _with_origin(self, release: Release) -> Release:
+        """Note which release is in use, as the one to go back to."""
+        active = self._store.active(release.model)
+        if active is None or active.sha256 == release.sha256:
+            return release
+        return replace(release, from_sha256=active.sha256, from_release=active.release)
+
+    def _begin_shadow(self, release: Release) -> None:
+        """Try a release beside the one in use, from the first stage."""
+        active = self._store.active(release.model)
+        if active is None:
+            self._book.change_course(release, "waiting", "nothing is in use to compare it with")
+            return
+        if active.sha256 == release.sha256:
+            self._begin_probation(release)  # killed between the switch and its record, or activated by hand
+            return
+        models = self._load(release.model, release.release)
+        may_decide = all(model.pipeline.kind == "inspection" for model in models.values())
+        trial = Trial(self._config.rollout, may_decide=may_decide)
+        self._try(release.model, trial, self._make_lane(models), models, lane_is_new=True)
+        self._book.change_course(replace(release, told="shadow"), "shadow", "")
+
+    def _begin_probation(self, release: Release) -> None:
+        """Watch a release that decides everything, with the one before beside it where there is one."""
+        trial = Trial(self._config.rollout, may_decide=False, stage="probation", reference_p95_ms=release.p95_ms)
+        models: dict[str, PipelineModel] = {}
+        pipelines = self._pipelines_of(release.model)
+        sources = frozenset(source for each in pipelines for source in (*each.cameras, *each.sensors))
+        lane: Lane = NoLane(sources, frozenset(each.id for each in pipelines))
+        if release.from_release is not None:
+            try:
+                models = self._load(release.model, release.from_release)
+                lane = self._make_lane(models)
+            except (OSError, EdgeRuntimeError) as error:
+                _log.warning("stage=processing probation without the release before: %s", error)
+        self._try(release.model, trial, lane, models, lane_is_new=False)
+        if release.course != "probation":
+            self._book.change_course(release, "probation", release.reason, share=1.0)
+
+    def _try(
+        self, name: str, trial: Trial, lane: Lane, models: Mapping[str, PipelineModel], *, lane_is_new: bool
+    ) -> None:
+        """Set two models side by side; the trial of another name begins anew later."""
+        self._end_trial()
+        side = SideBySide(
+            lane,
+            trial,
+            settle=self._settle,
+            clock=self._clock.monotonic,
+            wait_s=self._config.rollout.canary_wait_ms / 1000,
+            lane_is_new=lane_is_new,
+            facts={pipeline: model.facts for pipeline, model in models.items()},
+        )
+        self._underway = _Underway(name, trial, side)
+
+    def _attempt(self, release: Release, step: Callable[[], bool]) -> bool:
+        """Take a step; a bundle that is refused goes back, a host that lacks something is asked again later."""
+        try:
+            return step()
+        except (OSError, HostEnvironmentError) as error:
+            _log.warning("stage=processing the rollout of %s waits: %s", release.model, error)
+            self._not_before = self._clock.monotonic() + _RETRY_S
+        except EdgeRuntimeError as error:
+            self.go_back(release, f"refused: {error}", automatic=True)
+        return True
+
+    def _follow(self, underway: _Underway, now: float) -> None:
+        """Compare, weigh, and act on what the trial says."""
+        trial = underway.trial
+        before = self._book.find(underway.model)
+        underway.side.poll()
+        if trial.stage == "probation" and underway.before_bytes and now - underway.weighed_at > _WEIGH_EVERY_S:
+            underway.weighed_at = now
+            trial.weigh(self._running.worker_bytes - underway.before_bytes)
+        if before is not None and trial.stage != before.course:
+            self._act(underway, before)
+
+    def _act(self, underway: _Underway, release: Release) -> None:
+        """Keep and tell a new stage, and do what it asks for."""
+        trial = underway.trial
+        if trial.stage == "canary":
+            self._book.change_course(replace(release, told="canary"), "canary", "", share=trial.share)
+        elif trial.stage == "waiting":
+            p95_ms = trial.reference_p95_ms
+            self._end_trial()
+            self._book.change_course(
+                replace(release, p95_ms=p95_ms), "waiting", "it passed and waits for model/promote"
+            )
+        elif trial.stage == "promoted":
+            figures = f"{trial.n_compared} inputs, {trial.n_disagreed} judged otherwise, p95 {trial.p95_ms:.1f} ms"
+            self._end_trial()
+            self._book.change_course(release, "promoted", f"it passed its probation: {figures}", share=1.0)
+        elif trial.stage == "rolled_back":
+            self.go_back(release, trial.reason, automatic=True)
+
+    def _drop_earlier(self, model: str) -> None:
+        """End the installation and the trial of a name."""
+        self._arrivals.drop(model)
+        if self._underway is not None and self._underway.model == model:
+            self._end_trial()
+
+    def _end_trial(self) -> None:
+        """End what runs beside; every input that waits goes as the model in use has judged it."""
+        if self._underway is not None:
+            underway, self._underway = self._underway, None
+            underway.side.close()
+
+    # Switching --------------------------------------------------------------------------------------------------
+
+    def _promoted(self, name: str, before_bytes: int, refusal: str) -> None:
+        """Take the end of the swap to a new model."""
+        self._swapping.discard(name)
+        release = self._book.find(name)
+        if release is None or release.course != "promoting":
+            return
+        if refusal:
+            self.go_back(release, f"swap: {refusal}", automatic=True)
+            return
+        try:
+            self._store.activate(name, release.release)
+        except EdgeRuntimeError as error:
+            self.go_back(replace(release, course="probation"), f"store: {error}", automatic=True)
+            return
+        self._begin_probation(release)
+        if self._underway is not None:
+            self._underway.before_bytes = before_bytes
+
+    def _swap_back(self, release: Release) -> None:
+        """Run and activate the release before."""
+        name = release.model
+        try:
+            if release.from_release is None:
+                raise HostEnvironmentError("the release before is not known")
+            models = self._load(name, release.from_release)
+            self._store.activate(name, release.from_release)
+        except EdgeRuntimeError as error:
+            _log.error("event=roll_back_failed model=%s reason=%r", name, str(error))
+            self._not_before = self._clock.monotonic() + _RETRY_S
+            return
+        if not models:
+            self._went_back(name, "")
+            return
+        self._swapping.add(name)
+        self._running.swap(models, ended=partial(self._went_back, name))
+
+    def _went_back(self, name: str, refusal: str) -> None:
+        """Take the end of the swap to the release before."""
+        self._swapping.discard(name)
+        release = self._book.find(name)
+        if release is None or release.course != "going_back":
+            return
+        if refusal:
+            _log.error("event=roll_back_failed model=%s reason=%r", name, refusal)
+            self._not_before = self._clock.monotonic() + _RETRY_S
+            return
+        _log.warning(
+            "event=model_rolled_back model=%s release=%s reason=%r", name, release.from_release, release.reason
+        )
+        self._book.change_course(release, "rolled_back", release.reason)
+
+    # What there is ----------------------------------------------------------------------------------------------
+
+    def _pipelines_of(self, model: str) -> list[Pipeline]:
+        return [each for each in self._config.pipelines if each.bundle == model]
+
+    def _load(self, model: str, release: int) -> dict[str, PipelineModel]:
+        """Read a release for every pipeline that runs its name."""
+        pipelines: Iterable[Pipeline] = self._pipelines_of(model)
+        return {each.id: load_model(self._config, each, self._store, release=release) for each in pipelines}
+
+    def _trial_lane(self, models: Mapping[str, PipelineModel]) -> Lane:
+        return TrialLane(self._config, models, self._trusted, clock=self._clock.monotonic)
