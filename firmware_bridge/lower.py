@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from edge_runtime.errors import UnsupportedOperatorError
-from firmware_bridge.arithmetic import ScaleError
+from firmware_bridge.arithmetic import INT16_MAX, ScaleError
 from firmware_bridge.lowering import CTYPES, Lowering
 from firmware_bridge.model import Model, Operator, Subgraph, Tensor
 from firmware_bridge.operators import LOWERINGS
@@ -56,6 +56,7 @@ def lower_model(model: Model, target: Target) -> Program:
     for operator in graph.operators:
         lowering.current = operator.index
         _check_order(lowering, operator)
+        _check_options(lowering, operator)
         try:
             LOWERINGS[operator.name](lowering, operator)
         except ScaleError as error:
@@ -100,6 +101,13 @@ def _check_order(lowering: Lowering, operator: Operator) -> None:
                 f"tensor {short_name(result.name)!r} is a constant, a state or written before",
                 "convert it again",
             )
+
+
+def _check_options(lowering: Lowering, operator: Operator) -> None:
+    """Refuse windows that the reference would cut to 16 bits without a word."""
+    for name, value in operator.options.items():
+        if name.startswith(("stride_", "dilation_")) and int(value) > INT16_MAX:
+            lowering.refuse(operator, f"{name} is {value}", f"at most {INT16_MAX} can be emitted: convert it again")
 
 
 def _collect_initial_values(model: Model, lowering: Lowering) -> None:

@@ -8,7 +8,7 @@ import pytest
 from edge_runtime.errors import UnsupportedOperatorError
 from firmware_bridge.conformance.maker import GraphMaker
 from firmware_bridge.lower import lower_model
-from firmware_bridge.model import Quantization, read_model
+from firmware_bridge.model import Option, Quantization, read_model
 from firmware_bridge.program import Program
 from firmware_bridge.targets import TARGETS
 from tests.unit.firmware_bridge.small_models import CODE, chain_model, maker, model_of, unary_model
@@ -168,3 +168,14 @@ def test_zero_point_of_a_graph_end_outside_of_its_type_is_refused(dtype: str, ze
 def test_graph_end_quantized_per_channel_is_refused() -> None:
     odd = Quantization((0.05, 0.06, 0.05, 0.05), (0, 0, 0, 0), 1)
     _refused(_between(odd, odd), "graph input 't0' has 4 scales", "per tensor")
+
+
+@pytest.mark.parametrize("option", ["stride_w", "stride_h", "dilation_w", "dilation_h"])
+def test_window_that_the_reference_would_cut_to_16_bits_is_refused(option: str) -> None:
+    graph = maker()
+    source = graph.tensor((1, 4, 4, 1), "int8", CODE)
+    weights = graph.constant(np.ones((1, 1, 1, 1), np.int8), Quantization((0.01,), (0,), 0))
+    target = graph.tensor((1, 4, 4, 1), "int8", CODE)
+    options: dict[str, Option] = {"padding": 0, "stride_w": 1, "stride_h": 1, "dilation_w": 1, "dilation_h": 1}
+    graph.operator("CONV_2D", [source, weights, -1], [target], options | {"activation": 0, option: 65537})
+    _refused(model_of(graph, (source,), (target,)), f"{option} is 65537", "at most 32767")
