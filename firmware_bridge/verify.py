@@ -19,7 +19,7 @@ from firmware_bridge.golden import GoldenVectors, check_golden, load_golden
 from firmware_bridge.litert import Difference, measure_differences
 from firmware_bridge.manifest import FirmwareManifest
 from firmware_bridge.reference import reference_version, run_reference
-from firmware_bridge.samples import Record, make_samples
+from firmware_bridge.samples import Record, make_samples, most_samples
 from firmware_bridge.toolchain import build_host, run_host
 
 SEEDED: Final = 64
@@ -114,7 +114,7 @@ def verify_directory(
     Raises
     ------
     UsageError
-        When a place does not exist.
+        When a place does not exist, or more inputs are asked for than memory is meant to hold.
     HostEnvironmentError
         When files or tools are missing, or there is nothing to compare with.
     FirmwareError
@@ -176,6 +176,9 @@ def _vectors(directory: Path, manifest: FirmwareManifest, model: bytes, seeded: 
     sets = load_golden(path) if path.is_file() else []
     check_golden(sets, manifest)
     if reference_version() is not None:
+        most = most_samples(manifest.inputs)
+        if 0 < most < seeded:
+            raise UsageError(f"--inputs {seeded} are too many of this size; at most {most}")
         records = make_samples(manifest.inputs, seeded, seed)
         resets = tuple(range(0, len(records), _RESET_EVERY))
         outputs = run_reference(model, records, resets=resets)

@@ -13,6 +13,7 @@ import pytest
 
 from edge_runtime.errors import FirmwareError
 from edge_runtime.terminal import run_command
+from firmware_bridge import samples, verify
 from firmware_bridge.build import prepare
 from firmware_bridge.cli import group
 from firmware_bridge.directory import read_manifest
@@ -125,6 +126,15 @@ def test_changed_type_in_the_manifest_ends_verify_with_4(directory: Path, capsys
     _change_input(directory, dtype="int9")
     assert run_command(group, ["verify", str(directory)]) == 4
     assert "dtype 'int9'" in capsys.readouterr().err
+
+
+def test_more_inputs_than_fit_end_verify_with_2(
+    directory: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(samples, "MAX_SAMPLES_BYTES", 8 * 24)
+    monkeypatch.setattr(verify, "reference_version", lambda: "1")
+    assert run_command(group, ["verify", str(directory), "--inputs", "64"]) == 2
+    assert "--inputs 64 are too many of this size; at most 20" in capsys.readouterr().err
 
 
 def test_golden_vectors_that_unpack_beyond_the_limit_are_refused(directory: Path) -> None:

@@ -50,13 +50,17 @@ def test_flash_with_kernels_and_stack_are_told_with_their_compiler() -> None:
 
 
 _GRAPHS = (
-    'node: { title: "go" label: "go\\nm.c:1:1\\n24 bytes (static)" }\n'
-    'node: { title: "weak" label: "weak\\nk.h:1:1" shape : ellipse }\n'
-    'edge: { sourcename: "go" targetname: "weak" label: "m.c:3:1" }\n'
-    'edge: { sourcename: "go" targetname: "memcpy" }\n',
-    'node: { title: "/k.c:leaf" label: "leaf\\nk.c:1:1\\n100 bytes (static)" }\n'
-    'node: { title: "/k.c:weak" label: "weak\\nk.c:9:1\\n8 bytes (static)" }\n'
-    'edge: { sourcename: "/k.c:weak" targetname: "/k.c:leaf" }\n',
+    (
+        'node: { title: "go" label: "go\\nm.c:1:1\\n24 bytes (static)" }\n'
+        'node: { title: "weak" label: "weak\\nk.h:1:1" shape : ellipse }\n'
+        'edge: { sourcename: "go" targetname: "weak" label: "m.c:3:1" }\n'
+        'edge: { sourcename: "go" targetname: "memcpy" }\n'
+    ),
+    (
+        'node: { title: "/k.c:leaf" label: "leaf\\nk.c:1:1\\n100 bytes (static)" }\n'
+        'node: { title: "/k.c:weak" label: "weak\\nk.c:9:1\\n8 bytes (static)" }\n'
+        'edge: { sourcename: "/k.c:weak" targetname: "/k.c:leaf" }\n'
+    ),
 )
 
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import FirmwareError
-from firmware_bridge.build import prepare
+from firmware_bridge.build import emit_source, prepare
 from firmware_bridge.emit import emit_program
 from firmware_bridge.golden import GoldenVectors, golden_header, load_golden, save_golden
 from firmware_bridge.manifest import FirmwareManifest, PortManifest
 from firmware_bridge.runner import decode_outputs, encode_commands, runner_source
 from firmware_bridge.samples import MAX_RECORD_BYTES, MAX_SAMPLES_BYTES, make_samples, most_samples
+from firmware_bridge.source import Source
 from firmware_bridge.targets import TARGETS
-from tests.unit.firmware_bridge.small_models import chain_model
+from tests.unit.firmware_bridge.small_models import chain_model, unary_model
 
 PORT = PortManifest("x", "int8", (1, 3), 3, 0, 0.1, -5)
 
@@ -70,6 +71,13 @@ def test_more_samples_than_fit_are_refused_with_how_many_do() -> None:
     assert most_samples([port]) == (MAX_SAMPLES_BYTES >> 20) - 4
     with pytest.raises(FirmwareError, match="ask for at most 124 inputs"):
         make_samples([port], 125, 0)
+
+
+def test_model_with_an_input_beyond_the_limit_is_emitted_without_golden_vectors() -> None:
+    model = unary_model("RELU", shape=(1, MAX_RECORD_BYTES + 1))
+    emission, golden = emit_source(Source(model, "wide"), TARGETS["generic"], "wide")
+    assert golden == []
+    assert emission.manifest.inputs[0].nbytes == MAX_RECORD_BYTES + 1
 
 
 def test_golden_vectors_that_could_not_be_read_again_are_not_written(tmp_path: Path) -> None:
