@@ -52,7 +52,8 @@ struct edge_fully_connected {
   int32_t rows, depth, units;
 };
 
-/* Two operands walked over `count[0..axes-1]`; the steps are in elements and 0 along a broadcast axis. */
+/* Two operands walked over `count[0..axes-1]`; the steps are in elements and 0 along a broadcast axis; the last are 0
+ * or 1. */
 struct edge_binary {
   int32_t axes;
   int32_t count[EDGE_MAX_AXES], step_a[EDGE_MAX_AXES], step_b[EDGE_MAX_AXES];
