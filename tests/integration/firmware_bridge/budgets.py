@@ -60,11 +60,10 @@ def read_budgets() -> dict[str, Any]:
     return found
 
 
-def compiler_versions() -> dict[str, str]:
-    """Version of each cross compiler: figures of another one are not comparable."""
-    return {
-        gcc: run_tool([gcc, "-dumpversion"]).decode().strip() for gcc in sorted({b.tools[0] for b in BOARDS.values()})
-    }
+@cache
+def compiler_version(gcc: str) -> str:
+    """Version of a cross compiler: figures of another one are not comparable."""
+    return run_tool([gcc, "-dumpversion"]).decode().strip()
 
 
 @cache
@@ -142,9 +141,8 @@ def _main(chosen: list[str]) -> None:
             sys.stdout.flush()
             rows[board] = {key: found[key] for key in FIGURES}
         models[model] = {"macs": found["macs"], "tflite_bytes": found["tflite_bytes"], "boards": rows}
-    write_budgets(
-        {"compilers": compiler_versions(), "models": {name: models[name] for name in MODELS if name in models}}
-    )
+    compilers = {gcc: compiler_version(gcc) for gcc in sorted({board.tools[0] for board in BOARDS.values()})}
+    write_budgets({"compilers": compilers, "models": {name: models[name] for name in MODELS if name in models}})
 
 
 if __name__ == "__main__":

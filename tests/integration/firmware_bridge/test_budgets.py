@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
+from _pytest.mark import ParameterSet
 
 from firmware_bridge.boards import BOARDS, missing_tools
 from tests.integration.firmware_bridge.budgets import (
@@ -12,7 +14,7 @@ from tests.integration.firmware_bridge.budgets import (
     MODELS,
     PROJECT,
     TOLERANCE,
-    compiler_versions,
+    compiler_version,
     grown,
     measure,
     read_budgets,
@@ -31,6 +33,12 @@ FLASH_ALLOWED = {"lstm-streaming": 1.002}
 HELIUM = tuple(model for model in MODELS if model != "svdf")
 
 
+def _marked(models: Iterable[str]) -> list[ParameterSet]:
+    """Models, with the mark of the development data where they come from there."""
+    public = [pytest.mark.shared_data]
+    return [pytest.param(model, marks=public if MODELS[model].startswith("..") else ()) for model in models]
+
+
 def _require_model(model: str, board: str) -> None:
     require_host()
     require(missing_tools(BOARDS[board]))
@@ -38,13 +46,12 @@ def _require_model(model: str, board: str) -> None:
         pytest.skip(f"{Path(MODELS[model]).name} is not beside this checkout; this test needs it")
 
 
-@pytest.mark.shared_data
 @pytest.mark.parametrize("board", BOARDS)
-@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("model", _marked(MODELS))
 def test_cost_has_not_grown(model: str, board: str) -> None:
     _require_model(model, board)
     gcc = BOARDS[board].tools[0]
-    version = compiler_versions()[gcc]
+    version = compiler_version(gcc)
     found = measure(model, board)  # exact, with any compiler
     if version != BUDGETS["compilers"][gcc]:
         pytest.skip(f"figures are those of {gcc} {BUDGETS['compilers'][gcc]}, this is {version}")
@@ -95,8 +102,7 @@ def test_model_and_kernels_take_no_more_flash_than_the_tflite_file(model: str) -
     assert max(row["flash_bytes"] for row in entry["boards"].values()) <= entry["tflite_bytes"]
 
 
-@pytest.mark.shared_data
-@pytest.mark.parametrize("model", HELIUM)
+@pytest.mark.parametrize("model", _marked(HELIUM))
 def test_helium_takes_at_most_half_of_the_portable_path(model: str) -> None:
     _require_model(model, "m55")
     portable = measure(model, "m55", "-DEDGE_PORTABLE")["instructions"]
