@@ -284,6 +284,20 @@ class AlarmBook:
         del self._alarms[key]
         return told
 
+    def shift(self, offset_s: float, *, before_s: float) -> list[str]:
+        """Correct the wall clock times of alarms that lie before a time which the clock now shows to be wrong.
+
+        Returns
+        -------
+        keys : list of str
+            The alarms that were changed.
+        """
+        wrong = [alarm for alarm in self._alarms.values() if 0 < min(alarm.first_s, alarm.last_s) < before_s]
+        for alarm in wrong:
+            first_s, last_s = (each + offset_s * (each < before_s) for each in (alarm.first_s, alarm.last_s))
+            self._alarms[alarm.key] = _changed(alarm, first_s=first_s, last_s=last_s)
+        return [alarm.key for alarm in wrong]
+
     def find(self, alert_id: str) -> Alarm | None:
         """Give the alarm whose last occurrence has this id."""
         return next((alarm for alarm in self._alarms.values() if alarm.alert_id and alarm.alert_id == alert_id), None)

@@ -35,6 +35,7 @@ class Gateway(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     id: Id  #: the gateway's id, a level of every topic
     root: Annotated[str, Meta(pattern=r"^[a-z0-9_.-]+(/[a-z0-9_.-]+)*$", max_length=256)] = "edge"  #: first levels
     state_dir: FilePath = "state"  #: folder of outbox, alarm state and models
+    hold_events_s: Annotated[float, Meta(ge=0, le=86_400)] = 60.0  #: so long events wait for a clock that is not set
 
 
 class Tls(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -32,11 +32,14 @@ class Clock:
         Seconds, for everything that is due or takes time within this run.
     boottime : callable
         Seconds since the machine started, for what outlives this run.
+    correct : callable
+        Corrects a wall clock reading that was taken before the clock was set, as soon as that is known.
     """
 
     wall: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
     boottime: Callable[[], float] = since_boot
+    correct: Callable[[float], float] = float
 
 
 def clock_quality(wall_s: float) -> ClockQuality:

@@ -14,7 +14,7 @@ import msgspec
 from edge_runtime.alerts import AlarmRule
 from edge_runtime.config import Alarms, Pipeline
 from edge_runtime.daemon.alarm_desk import USUAL, Addresses, AlarmDesk
-from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.clock import NEVER_SET_BEFORE_S, Clock
 from edge_runtime.daemon.evidence import EvidenceClerk, inherit, input_of
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
@@ -94,6 +94,11 @@ class Desk(AlarmDesk):
                 self._journal.set_state(key, None, now=now)
             else:
                 self._parts.restore(pipeline, part, state, rule, now=now)
+
+    def shift_times(self, offset_s: float) -> None:
+        """Correct the times of alarms and parts that were taken before the clock was set, by so many seconds."""
+        super().shift_times(offset_s)
+        self._parts.shift(offset_s, before_s=NEVER_SET_BEFORE_S)
 
     def judges(self, pipeline: str) -> bool:
         """Whether the pipeline gives verdicts."""

@@ -22,6 +22,7 @@ from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.repeats import FrameKey, FrameMemory, frame_key
 from edge_runtime.daemon.ring import Ring
+from edge_runtime.daemon.sample_times import as_told
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.tasks import payload_bytes, write_task
 from edge_runtime.daemon.telling import ModelFacts, Occasion
@@ -218,7 +219,8 @@ class Dispatcher:
     def expect_part(self, source: str, part: str, received_at: float, captured_at: float) -> None:
         """Open a part in every pipeline that judges parts of this camera."""
         for name in self._judges_of(source):
-            self._desk.expect_part(name, part, received_at=received_at, at=captured_at)
+            correct = self._clock.correct
+            self._desk.expect_part(name, part, received_at=correct(received_at), at=correct(captured_at))
 
     def close(self) -> None:
         """End the worker and give memory back."""
@@ -269,7 +271,7 @@ class Dispatcher:
         if isinstance(item.payload, FramePayload):
             self._frames.add(frame_key(item.source, item.payload))
         refused = ""
-        for outcome in done.outcomes:
+        for outcome in (as_told(each, item.shift_s) for each in done.outcomes):
             if outcome.pipeline in self.lineup.stopped:
                 continue
             occasion = self._occasion_of(item, outcome, now)
@@ -368,6 +370,7 @@ class Dispatcher:
         *,
         part: str | None = None,
     ) -> Occasion:
+        at, received_at = self._clock.correct(at), self._clock.correct(received_at)
         facts = self.lineup.facts.get(pipeline, ModelFacts("", "", "", "int8"))
         return Occasion(pipeline, source, source in self._cameras, facts, at, received_at, waited_s, part)
 

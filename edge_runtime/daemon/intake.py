@@ -17,6 +17,7 @@ from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.mailbox import Mailbox
 from edge_runtime.daemon.metrics import Metrics
+from edge_runtime.daemon.sample_times import steadied
 from edge_runtime.errors import MessageError
 from edge_runtime.mqtt.codec import Arrival, FramePayload, SensorBlock, decode_frame, decode_sensor
 from edge_runtime.mqtt.metadata import read_user_properties
@@ -76,6 +77,8 @@ class Item:
         How many workers died of it.
     again : bool
         Whether the broker may have delivered it before.
+    shift_s : float
+        By how much its samples' times are off the wall clock: see ``sample_times``.
     """
 
     id: int
@@ -85,6 +88,7 @@ class Item:
     arrived_at: float
     tries: int = 0
     again: bool = False
+    shift_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +133,8 @@ class Intake:
     overload : callable
         Says why nothing more can be kept or worked on; empty while it can. Inputs at QoS 0 are dropped for that reason
         without a look at them, since nobody holds them back; thread-safe.
+    lasting : callable, optional
+        Seconds that never jump: the clock of samples whose time is that of their arrival; by default the wall clock.
     """
 
     def __init__(
@@ -140,6 +146,7 @@ class Intake:
         clock: Clock,
         notify: Callable[[Notice], None],
         overload: Callable[[], str] = str,
+        lasting: Callable[[], float] | None = None,
     ) -> None:
         self._worker = config.worker
         self._metrics = metrics
@@ -147,6 +154,7 @@ class Intake:
         self._clock = clock
         self._notify = notify
         self._overload = overload
+        self._lasting = lasting
         self._ids = itertools.count(1)
         self._sources: dict[str, Camera | Sensor] = {camera.id: camera for camera in config.cameras}
         self._sources |= {sensor.id: sensor for sensor in config.sensors}
@@ -205,6 +213,9 @@ class Intake:
             self._refuse(source, refusal, message, arrival)
             return True
         item = Item(next(self._ids), name, payload, message.token, self._clock.monotonic(), again=message.dup)
+        if isinstance(payload, SensorBlock) and not payload.from_source and self._lasting is not None:
+            item.shift_s = self._lasting() - arrival.arrived_at
+            item.payload = steadied(payload, item.shift_s)
         if isinstance(payload, FramePayload) and payload.part is not None:
             self._notify(PartSeen(name, payload.part, arrival.arrived_at, payload.captured_at))
         dropped = self.mailboxes[name].put(item)

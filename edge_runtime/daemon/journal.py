@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Generic, TypeVar
 
 from edge_runtime.daemon.outbox import Outbox, Outgoing
@@ -37,6 +38,13 @@ class Journal(Generic[Token]):
         Or as soon as so many inputs wait for their acknowledgement.
     clock : callable
         Monotonic, s; times the commits.
+
+    Attributes
+    ----------
+    fault : str
+        Why the disk refuses; empty when it does not.
+    holding : bool
+        Whether events are committed and held back, until their times are known.
     """
 
     def __init__(
@@ -62,6 +70,7 @@ class Journal(Generic[Token]):
         self._sequence: dict[str, int] = {}
         self._committed: dict[str, int] = {}
         self.fault: str = ""
+        self.holding = False
 
     def next_seq(self, series: str) -> int:
         """Give the next number of a series of events, from 1."""
@@ -78,7 +87,7 @@ class Journal(Generic[Token]):
 
     def add_event(self, event: Outgoing) -> None:
         """Commit this event with the next batch, at once."""
-        self._events.append(event)
+        self._events.append(replace(event, held=True) if self.holding else event)
 
     def set_state(self, key: str, value: bytes | None, *, now: float) -> None:
         """Commit this state with the next batch; None deletes it."""

@@ -234,7 +234,8 @@ class StatusBoard:
     def publish_all(self) -> None:
         """Publish every status again."""
         for pipeline, status in self._statuses.items():
-            self._publish(pipeline, status)
+            changed_ms = round(self._clock.correct(status.timestamp_ms / 1000) * 1000)
+            self._publish(pipeline, msgspec.structs.replace(status, timestamp_ms=changed_ms))
 
 
 def figures(values: Mapping[str, tuple[float, str]], now_s: float) -> dict[str, MetricValue]:

@@ -68,6 +68,7 @@ class Metrics:
         self.outbox_depth = Gauge("edge_outbox_events", "Events that the broker lacks.", registry=self.registry)
         self.outbox_age = Gauge("edge_outbox_oldest_seconds", "Age of the oldest of them.", registry=self.registry)
         self.connected = Gauge("edge_broker_connected", "1 while the broker is there.", registry=self.registry)
+        self.clock_jumps = Counter("edge_clock_jumps", "Jumps of the wall clock.", registry=self.registry)
         self.memory = Gauge("edge_memory_bytes", "Proportional memory of all processes.", registry=self.registry)
         self.mailbox = Gauge("edge_mailbox_items", "Inputs that wait.", ["source"], registry=self.registry)
 

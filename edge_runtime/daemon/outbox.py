@@ -28,6 +28,7 @@ from edge_runtime.daemon.outbox_room import (
 )
 from edge_runtime.daemon.restamping import moved, restamped
 from edge_runtime.errors import HostEnvironmentError
+from edge_runtime.messages import ClockQuality
 
 _INSERT = """
 INSERT OR IGNORE INTO event (event_id, boot_id, series, seq, priority, topic, payload, retain, committed_ms, held)
@@ -397,7 +398,7 @@ class Outbox:
         """Give the boot ids whose events are held."""
         return tuple(row[0] for row in self._file.rows("SELECT DISTINCT boot_id FROM event WHERE held = 1"))
 
-    def restamp(self, offset_ms: int, *, boot_id: str) -> int:
+    def restamp(self, offset_ms: int, *, boot_id: str, clock: ClockQuality | None = None) -> int:
         """Correct the times of a run's held events and let them go.
 
         To every whole number in the payload whose name ends in ``_ms`` and that lies before the year 2025 the offset
@@ -409,6 +410,8 @@ class Outbox:
             What the wall clock was set forward by, ms.
         boot_id : str
             The run.
+        clock : ClockQuality, optional
+            What takes the place of ``clock`` in the payload.
 
         Returns
         -------
@@ -427,7 +430,7 @@ class Outbox:
                 payload, committed_ms, priority = self._database.execute(
                     "SELECT payload, committed_ms, priority FROM event WHERE id = ?", (number,)
                 ).fetchone()
-                corrected = restamped(payload, offset_ms)
+                corrected = restamped(payload, offset_ms, clock)
                 grown[priority] += len(corrected) - len(payload)
                 self._database.execute(
                     "UPDATE event SET payload = ?, committed_ms = ?, held = 0 WHERE id = ?",
@@ -442,6 +445,11 @@ class Outbox:
         """Age of the oldest unsent event, s; 0 when there is none."""
         ((oldest_ms,),) = self._file.rows(_OLDEST)
         return 0.0 if oldest_ms is None else max(0.0, self._clock() - oldest_ms / 1000)
+
+    @property
+    def last_id(self) -> int:
+        """The highest ``id`` that is kept; what is committed later has a higher one."""
+        return self._scalar("SELECT coalesce(max(id), 0) FROM event")
 
     def last_seq(self, series: str) -> int:
         """Give the highest number of a series during the present run."""

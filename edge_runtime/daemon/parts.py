@@ -97,6 +97,14 @@ class _Open:
     answers: dict[str, tuple[Verdict, tuple[str, ...], float | None]] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """When a decided part was seen: wall clock, and monotonic where this run saw it arrive."""
+
+    at: float
+    since: float | None
+
+
 class PartBook:
     """The parts of all inspecting pipelines.
 
@@ -108,8 +116,8 @@ class PartBook:
 
     def __init__(self, decided: Iterable[tuple[str, str, float]] = ()) -> None:
         self._open: dict[tuple[str, str], _Open] = {}
-        self._decided: OrderedDict[tuple[str, str], float] = OrderedDict(
-            ((pipeline, part), at) for pipeline, part, at in decided
+        self._decided: OrderedDict[tuple[str, str], _Seen] = OrderedDict(
+            ((pipeline, part), _Seen(at, None)) for pipeline, part, at in decided
         )
 
     def is_decided(self, pipeline: str, part: str) -> bool:
@@ -133,15 +141,19 @@ class PartBook:
             Wall clock, UTC.
         at : float, s, optional
             Wall clock at which the frame was taken; ``wall`` by default. Far from a verdict of the same name, it
-            shows another part: trays and counters are used again.
+            shows another part: trays and counters are used again. Where it is the time of arrival, monotonic times
+            are compared, since the wall clock may be set in between.
         """
         key = (pipeline, part)
         taken_at = wall if at is None else at
-        decided_at = self._decided.get(key)
-        if decided_at is not None and abs(taken_at - decided_at) > rule.reuse_s:
-            del self._decided[key]
-            decided_at = None
-        if decided_at is None and key not in self._open:
+        seen = self._decided.get(key)
+        if seen is not None:
+            by_arrival = taken_at == wall and seen.since is not None
+            apart_s = now - seen.since if by_arrival and seen.since is not None else taken_at - seen.at
+            if abs(apart_s) > rule.reuse_s:
+                del self._decided[key]
+                seen = None
+        if seen is None and key not in self._open:
             self._open[key] = _Open(wall, taken_at, now, now + rule.deadline_s)
 
     def state(self, pipeline: str, part: str) -> PartState | None:
@@ -194,13 +206,23 @@ class PartBook:
             decided.append(self._decide(pipeline, part, part_open, missing=missing, now=now))
         return decided
 
+    def shift(self, offset_s: float, *, before_s: float) -> None:
+        """Correct the wall clock times that lie before a time which the clock now shows to be wrong."""
+        for part_open in self._open.values():
+            part_open.opened_at += offset_s * (part_open.opened_at < before_s)
+            part_open.at += offset_s * (part_open.at < before_s)
+        for key, seen in self._decided.items():
+            if seen.at < before_s:
+                self._decided[key] = _Seen(seen.at + offset_s, seen.since)
+
     def next_due(self) -> float | None:
         """Monotonic time of the next deadline, s; None when no part is open."""
         return min((part_open.due for part_open in self._open.values()), default=None)
 
     def _decide(self, pipeline: str, part: str, part_open: _Open, *, missing: tuple[str, ...], now: float) -> Decided:
         del self._open[(pipeline, part)]
-        self._decided[(pipeline, part)] = part_open.at
+        arrived = part_open.since if part_open.at == part_open.opened_at else None
+        self._decided[(pipeline, part)] = _Seen(part_open.at, arrived)
         while len(self._decided) > _REMEMBERED:
             self._decided.popitem(last=False)
         verdicts = {answer[0] for answer in part_open.answers.values()}

@@ -5,9 +5,10 @@ from __future__ import annotations
 import msgspec
 
 from edge_runtime.daemon.outbox_room import CLOCK_SET_MS
+from edge_runtime.messages import ClockQuality
 
 
-def restamped(payload: bytes, offset_ms: int) -> bytes:
+def restamped(payload: bytes, offset_ms: int, clock: ClockQuality | None = None) -> bytes:
     """Add an offset to every time of a JSON object that lies before the year 2025.
 
     Parameters
@@ -16,6 +17,8 @@ def restamped(payload: bytes, offset_ms: int) -> bytes:
         Whole numbers whose name ends in ``_ms`` are times, except ``latency_ms``. What is no object is given back.
     offset_ms : int
         What the wall clock was set forward by, ms.
+    clock : ClockQuality, optional
+        How far the corrected times can be trusted, in place of what the payload says.
 
     Examples
     --------
@@ -33,7 +36,8 @@ def restamped(payload: bytes, offset_ms: int) -> bytes:
         for name, value in fields.items()
         if name.endswith("_ms") and name != "latency_ms" and type(value) is int
     }
-    return msgspec.json.encode(fields | times)
+    quality = {"clock": clock} if clock is not None and "clock" in fields else {}
+    return msgspec.json.encode(fields | times | quality)
 
 
 def moved(time_ms: int, offset_ms: int) -> int:

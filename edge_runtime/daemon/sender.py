@@ -66,14 +66,19 @@ class Sender:
         self._refused: dict[int, _Refusal] = {}
         self._acknowledged: list[int] = []
         self._mark_at = 0.0
-        self._connected_ms = 0
+        self._is_connected = False
+        self._last_id = 0
         self._pause_until = 0.0
         self._n_removed = outbox.n_removed
         self.fault = ""
 
     def connected(self) -> None:
         """Start again: what the broker did not acknowledge is sent once more, with the same event id."""
-        self._connected_ms = round(self._clock.wall() * 1000)
+        self._is_connected = True
+        try:
+            self._last_id = self._outbox.last_id
+        except HostEnvironmentError as error:
+            self.fault = str(error)
         self._tickets.clear()
 
     def disconnected(self) -> None:
@@ -161,7 +166,7 @@ class Sender:
     def due_in(self, now: float) -> float | None:
         """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
         due = max(0.0, self._mark_at - now, self._pause_until - now) if self._acknowledged else None
-        if self.n_waiting > 0 and len(self._tickets) < self._in_flight and self._connected_ms:
+        if self.n_waiting > 0 and len(self._tickets) < self._in_flight and self._is_connected:
             refill = max(0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now)
             due = refill if due is None else min(due, refill)
         return due
@@ -197,6 +202,6 @@ class Sender:
             self._outbox.distrust(f"event {event.id} is no JSON")
             raise HostEnvironmentError(f"event {event.id} in the outbox makes no sense: {error}") from error
         fields["publish_ms"] = round(self._clock.wall() * 1000)
-        fields["buffered"] = event.committed_ms < self._connected_ms
+        fields["buffered"] = event.id <= self._last_id
         fields["replayed"] = event.replayed
         return msgspec.json.encode(fields)

@@ -15,6 +15,7 @@ import select
 import signal
 from collections import deque
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from edge_runtime.bundle.store import BundleStore
@@ -47,6 +48,7 @@ from edge_runtime.daemon.service import ServiceManager, find_service_manager, fo
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.daemon.telling import Gateway, Occasion
+from edge_runtime.daemon.timekeeping import HELD, TimeKeeper, Wall
 from edge_runtime.daemon.trail import AUDIT, Trail
 from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError
 from edge_runtime.messages import OFFLINE, STOPPED, EventIds
@@ -86,14 +88,16 @@ class Supervisor:
     def __init__(self, config: Config, clock: Clock | None = None, service: ServiceManager | None = None) -> None:
         self._config = config
         self._service = service or ServiceManager()
-        self._clock = clock or Clock()
+        real = clock or Clock()
+        self._wall = Wall(real)
+        self._clock = replace(real, wall=self._wall, correct=self._wall.correct)
         self._notes: deque[Note] = deque()
         self._order_queue = OrderQueue()
         self._disk_trouble = ""
         self._no_commands: tuple[str, ...] = ()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
-        self._lasting = LastingClock(self._clock, kernel_boot_id())
+        self._lasting = LastingClock(real, kernel_boot_id())
         self._state = claim_state_dir(Path(config.gateway.state_dir))
         self._ids = EventIds(lambda: round(self._clock.wall() * 1000))
         self._gateway = Gateway(self._ids.next().lower(), config_sha256(config))
@@ -121,6 +125,7 @@ class Supervisor:
             clock=self._clock,
             notify=self._note,
             overload=self._overload,
+            lasting=self._lasting.now,
         )
         self._inlet = Inlet(
             config.broker, self._intake, notify=self._note, metrics=self._metrics, complaints=self._complaints
@@ -131,8 +136,8 @@ class Supervisor:
             checkpoint_s=_CHECKPOINT_S,
             max_tokens=max(1, config.broker.receive_maximum // 2),
         )
-        self._journal.set_state(LASTING, self._lasting.mark(), now=self._clock.monotonic())
         self._health = lifecycle.HealthReporter(self._gateway.boot_id, self._state.folder, self._clock)
+        self._time = self._make_timekeeper(real)
         self._verdicts = list(stored_verdicts(self._outbox.latest("verdict", _DECIDED_KEPT)))
         self._desk = self._make_desk()
         self._status = lifecycle.StatusBoard(self._front.say_status, self._clock)
@@ -201,6 +206,8 @@ class Supervisor:
         """One round of the loop."""
         self._wait([self._wake_fd, *self._dispatcher.keeper.filenos(), *self._releases.filenos()], wait_s)
         self._require_network()
+        if self._time.tick(self._desk.shift_times) and self._connected:
+            self._reporter.greet()
         while self._notes:
             self._take(self._notes.popleft())
         while not self._journal.fault and (order := self._order_queue.take()) is not None:
@@ -323,6 +330,21 @@ class Supervisor:
 
     # Parts ------------------------------------------------------------------------------------------------------
 
+    def _make_timekeeper(self, real: Clock) -> TimeKeeper:
+        keeper = TimeKeeper(
+            real,
+            self._wall,
+            self._lasting,
+            outbox=self._outbox,
+            journal=self._journal,
+            hold_s=self._config.gateway.hold_events_s,
+            remember=self._health.remember,
+            metrics=self._metrics,
+            complaints=self._complaints,
+        )
+        keeper.resume(self._outbox.load_state(HELD).get(HELD))
+        return keeper
+
     def _make_desk(self) -> Desk:
         stored: dict[str, bytes] = {}
         for prefix in ("alarm/", "alarms/", "alert/", "part/"):
@@ -381,7 +403,7 @@ class Supervisor:
             self._status,
             self._metrics,
             self._complaints,
-            lambda: self._inlet.troubles + self._no_commands + self._releases.book.troubles,
+            lambda: self._inlet.troubles + self._no_commands + self._releases.book.troubles + self._time.troubles,
         )
         return Reporter(self._config, self._gateway, parts, self._health, self._clock)
 
@@ -461,7 +483,7 @@ class Supervisor:
             self._dispatcher.poll()
         self._dispatcher.close()
         self._journal.flush(self._clock.monotonic(), force=True)
-        while self._connected and self._outbox.depth and self._clock.monotonic() < until - _GOODBYE_S:
+        while self._connected and self._outbox.ready and self._clock.monotonic() < until - _GOODBYE_S:
             self._turn_sending()
             self._sender.pump()
         self._sender.finish()

@@ -338,3 +338,13 @@ def test_first_and_last_time_are_on_the_clock_of_the_source() -> None:
     for now_s in (1.0, 2.0):
         book.apply(KEY, BAD, AlarmRule(), now_s=now_s, seen_s=now_s + 1e9, new_id="ID1")
     assert (book[KEY].first_s, book[KEY].last_s) == (1e9 + 1, 1e9 + 2)
+
+
+def test_a_clock_that_is_set_corrects_only_times_that_were_taken_before() -> None:
+    book = AlarmBook()
+    for seen_s in (30.0, 1.7e9):
+        book.apply(KEY, BAD, AlarmRule(), now_s=1.0, seen_s=seen_s, new_id="ID1")
+    book.apply("other", BAD, AlarmRule(), now_s=1.0, seen_s=1.7e9, new_id="ID2")
+    assert book.shift(1.6e9, before_s=1e9) == [KEY]
+    assert (book[KEY].first_s, book[KEY].last_s) == (1.6e9 + 30.0, 1.7e9)
+    assert book.shift(1.6e9, before_s=1e9) == []

@@ -187,3 +187,15 @@ def test_every_key_is_told_in_the_same_order_as_it_happened(office: Office) -> N
     office.see(BAD, replace(GOOD, label="stain"))
     shelve(office)
     assert [alert.seq for alert in office.alerts] == [1, 2]
+
+
+def test_a_clock_that_is_set_corrects_what_later_events_of_an_alarm_repeat(office: Office) -> None:
+    office.wall.now_s = 30.0
+    office.see(BAD)
+    office.wall.now_s += 1.7e9
+    office.desk.shift_times(1.7e9)
+    after = again(office)
+    after.wall.now_s += 1.0
+    assert after.desk.acknowledge(office.alerts[0].alert_id)
+    acked = after.alerts[-1]
+    assert (acked.first_ms, acked.source_ms) == (1_700_000_031_000, 1_700_000_031_000)

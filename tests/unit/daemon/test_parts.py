@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+import pytest
 
 from edge_runtime.daemon import parts
 from edge_runtime.daemon.parts import Decided, PartBook, PartRule, PartState
@@ -152,3 +153,43 @@ def test_only_so_many_decided_parts_are_remembered() -> None:
     book.overdue({"surface": ANY}, now=5.0)
     remembered = [book.is_decided("surface", f"p{index}") for index in (0, 1, parts._REMEMBERED)]
     assert remembered == [False, True, True]
+
+
+def decided_at_arrival(*, at: float | None = None) -> PartBook:
+    """A part that arrived at 10 s (monotonic) and was decided."""
+    book = PartBook()
+    book.expect("surface", "A-17", ANY, now=10.0, wall=1.7e9, at=at)
+    say(book, ANY, "left", "ok")
+    return book
+
+
+@pytest.mark.parametrize("jump_s", [3600.0, -3600.0, -1.7e9])
+def test_a_part_that_is_known_by_its_arrival_is_the_same_whatever_the_clock_shows(jump_s: float) -> None:
+    book = decided_at_arrival()
+    book.expect("surface", "A-17", ANY, now=11.0, wall=1.7e9 + 1.0 + jump_s)
+    assert book.is_decided("surface", "A-17")
+
+
+def test_a_part_that_is_known_by_its_arrival_is_another_after_the_time_of_reuse() -> None:
+    book = decided_at_arrival()
+    book.expect("surface", "A-17", ANY, now=21.0, wall=1.7e9 + 1.0)
+    assert not book.is_decided("surface", "A-17")
+
+
+def test_where_the_source_tells_times_those_are_compared() -> None:
+    book = decided_at_arrival(at=1.7e9 - 5.0)
+    book.expect("surface", "A-17", ANY, now=500.0, wall=1.7e9 + 490.0, at=1.7e9 - 5.0)
+    assert book.is_decided("surface", "A-17")
+    book.expect("surface", "A-17", ANY, now=500.0, wall=1.7e9 + 490.0, at=1.7e9 + 489.0)
+    assert not book.is_decided("surface", "A-17")
+
+
+def test_a_clock_that_is_set_corrects_the_times_of_parts_that_were_taken_before() -> None:
+    book = PartBook()
+    book.expect("surface", "A-17", ANY, now=10.0, wall=30.0)
+    book.expect("surface", "A-18", ANY, now=10.0, wall=30.0, at=1.7e9)
+    book.shift(1.7e9, before_s=1e9)
+    decided = book.overdue({"surface": ANY}, now=12.0)
+    assert [each.opened_at for each in decided] == [1.7e9 + 30.0, 1.7e9 + 30.0]
+    book.expect("surface", "A-17", ANY, now=13.0, wall=1.7e9 + 33.0, at=1.7e9 + 31.0)
+    assert book.is_decided("surface", "A-17")

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from edge_runtime.daemon.clock import Clock
@@ -148,3 +149,21 @@ def test_what_waits_is_what_could_not_be_handed_over_yet(office: Office) -> None
     assert office.sender.n_waiting == 2
     office.turn()
     assert office.sender.n_waiting == 0
+
+
+@pytest.mark.parametrize("jump_s", [0.0, 3600.0, -3600.0, -1e9], ids=str)
+def test_what_happened_while_the_broker_was_away_is_buffered_whatever_the_clock_shows(
+    tmp_path: Path, jump_s: float
+) -> None:
+    wall = 1.8e9
+    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="b", clock=lambda: wall)
+    office = Office(outbox, Broker())
+    office.sender.disconnected()
+    office.commit("away")
+    wall += jump_s
+    office.sender.connected()
+    office.commit("live")
+    wall -= 2 * jump_s
+    office.turn()
+    assert [msgspec.json.decode(payload)["buffered"] for payload in office.broker.payloads] == [True, False]
+    outbox.close()
