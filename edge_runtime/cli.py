@@ -10,7 +10,7 @@ import click
 
 from edge_runtime import __version__
 from edge_runtime.demo.command import demo
-from edge_runtime.replay_command import replay
+from edge_runtime.replay_command import record, replay
 from edge_runtime.simulator.command import simulate
 from edge_runtime.terminal import configure_logging, print_json, run_command
 
@@ -260,6 +260,7 @@ def bundle_trust_remove(key_id: str, store: Path) -> None:
 
 group.add_command(simulate)
 group.add_command(demo)
+group.add_command(record)
 group.add_command(replay)
 
 

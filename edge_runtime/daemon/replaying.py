@@ -16,7 +16,7 @@ from edge_runtime.daemon import protocol
 from edge_runtime.daemon.models import plan_of, trusted_pems
 from edge_runtime.daemon.past_alarm import PastAlarm
 from edge_runtime.daemon.rerun import Rerun, run_once
-from edge_runtime.errors import BundleError, UsageError
+from edge_runtime.errors import BundleError, MessageError, UsageError
 from edge_runtime.findings import Finding
 from edge_runtime.messages import Alert
 from edge_runtime.mqtt.evidence import read_window
@@ -110,13 +110,11 @@ def replay_alarm(config: Config, past: PastAlarm) -> Replayed:
     Raises
     ------
     UsageError
-        If the alert names no model.
+        If the alert names no model, or its evidence is no window.
     BundleError
         If that release is not in the store, or is refused.
     InferenceError
         If it does not run here.
-    PayloadFormatError
-        If the evidence is not what the model takes.
     """
     alert = past.alert
     store = BundleStore(Path(config.bundles.store))
@@ -174,7 +172,10 @@ def _task(past: PastAlarm, pipeline: str, *, takes_pictures: bool) -> tuple[byte
             return protocol.FrameTask(number, _SOURCE, slot, len(past.evidence), captured_at, past.alert.part)
 
         return past.evidence, hand_picture
-    window = read_window(past.evidence)
+    try:
+        window = read_window(past.evidence)
+    except MessageError as error:
+        raise UsageError(f"the evidence of alert {past.alert.alert_id}: {error}") from error
     samples = np.frombuffer(window.samples, "<f4").astype(np.float32).tobytes()
 
     def hand_window(number: int, slot: int) -> protocol.Task:

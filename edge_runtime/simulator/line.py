@@ -113,6 +113,8 @@ class TimedMessage:
         Said about the payload; its time is that of the line's start plus ``at_s``.
     qos : int
         0 or 1.
+    properties : tuple of (name, value)
+        User properties that are sent as they are, in place of ``metadata``.
     """
 
     at_s: float
@@ -120,6 +122,7 @@ class TimedMessage:
     payload: bytes
     metadata: Metadata | None
     qos: int = 1
+    properties: tuple[tuple[str, str], ...] = ()
 
 
 def line_messages(settings: LineSettings, *, start_ms: int, duration_s: float) -> Iterator[TimedMessage]:

@@ -13,6 +13,7 @@ import numpy as np
 from edge_runtime.errors import HostEnvironmentError, UsageError
 from edge_runtime.mqtt.metadata import Metadata
 from edge_runtime.simulator.line import TimedMessage
+from edge_runtime.simulator.recording import RecordingReader
 
 _PICTURES = {".jpg", ".jpeg", ".png"}
 _MAX_PICTURES = 1_000_000
@@ -158,6 +159,32 @@ def table_messages(
             continue
         metadata = Metadata(ts_ms=first_ms, seq=seq, rate_hz=rate_hz, channels=values.shape[1], dtype="f32")
         yield TimedMessage(at_s, topic, rows.astype("<f4").tobytes(), metadata)
+
+
+def recorded_messages(reader: RecordingReader) -> Iterator[TimedMessage]:
+    """Give the messages of a recorded session, less what the gateway itself had published or was commanded.
+
+    Parameters
+    ----------
+    reader : RecordingReader
+        Opened.
+
+    Yields
+    ------
+    message : TimedMessage
+        As recorded: payload and user properties byte for byte, at the offset of its arrival.
+    """
+    own = f"{reader.header.own}/" if reader.header.own else None
+    for message in reader.messages():
+        if own is None or not message.topic.startswith(own):
+            yield TimedMessage(
+                message.offset_us / 1e6,
+                message.topic,
+                message.payload,
+                None,
+                message.qos,
+                message.user_properties,
+            )
 
 
 def _number(cell: str) -> float:

@@ -8,8 +8,10 @@ from typing import Protocol
 
 from edge_runtime.errors import BrokerConnectionError
 from edge_runtime.mqtt.interface import Outgoing
-from edge_runtime.mqtt.metadata import Metadata, write_envelope, write_user_properties
+from edge_runtime.mqtt.metadata import Metadata, read_user_properties, write_envelope, write_user_properties
 from edge_runtime.mqtt.session import Session
+
+UserProperties = tuple[tuple[str, str], ...]
 
 _PATIENCE_S = 30.0
 
@@ -17,7 +19,15 @@ _PATIENCE_S = 30.0
 class Publisher(Protocol):
     """Takes messages in order."""
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, metadata: Metadata | None = None) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        metadata: Metadata | None = None,
+        properties: UserProperties = (),
+    ) -> None:
         """Publish one message; waits while the broker does not take it.
 
         Parameters
@@ -30,6 +40,8 @@ class Publisher(Protocol):
             0 or 1.
         metadata : Metadata, optional
             Said about the payload: as user properties (MQTT 5) or in an EDGE1 envelope (3.1.1).
+        properties : tuple of (name, value)
+            User properties as they are, in place of ``metadata``; over 3.1.1 what of them is metadata.
 
         Raises
         ------
@@ -54,9 +66,18 @@ class SessionPublisher:
         self._session = session
         self._envelope = envelope
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, metadata: Metadata | None = None) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        metadata: Metadata | None = None,
+        properties: UserProperties = (),
+    ) -> None:
         """See :class:`Publisher`."""
-        properties: tuple[tuple[str, str], ...] = ()
+        if self._envelope and properties:
+            metadata, properties = read_user_properties(properties), ()
         if metadata is not None and self._envelope:
             payload = write_envelope(metadata, payload)
         elif metadata is not None:
@@ -73,8 +94,17 @@ class MemoryPublisher:
 
     messages: list[tuple[str, bytes, Metadata | None]] = field(default_factory=list)
 
-    def publish(self, topic: str, payload: bytes, *, qos: int, metadata: Metadata | None = None) -> None:
+    def publish(
+        self,
+        topic: str,
+        payload: bytes,
+        *,
+        qos: int,
+        metadata: Metadata | None = None,
+        properties: UserProperties = (),
+    ) -> None:
         """See :class:`Publisher`."""
+        metadata = read_user_properties(properties) if properties else metadata
         assert qos in {0, 1}
         self.messages.append((topic, payload, metadata))
 

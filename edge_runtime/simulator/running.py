@@ -63,6 +63,8 @@ def run_messages(
                 break
         if stop.is_set():
             break
-        publisher.publish(message.topic, message.payload, qos=message.qos, metadata=message.metadata)
+        publisher.publish(
+            message.topic, message.payload, qos=message.qos, metadata=message.metadata, properties=message.properties
+        )
         count += 1
     return Sent(count, late)

@@ -135,6 +135,27 @@ def test_how_a_command_ends_is_its_exit_code(error: BaseException, code: int) ->
     assert run_command(command, []) == code
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["replay"], "name an alert or a recording"),
+        (["replay", "missing.edgerec"], "no such recording"),
+        (["replay", "x", "--alert-file", __file__], "belong together"),
+        (["replay", __file__, "--broker", "localhost"], "this is no recording"),
+    ],
+)
+def test_replay_says_what_it_needs(capsys: pytest.CaptureFixture[str], arguments: list[str], words: str) -> None:
+    assert run_command(group, arguments) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_record_refuses_a_filter_that_no_broker_takes(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "gateway.toml").write_text(CONFIG)
+    arguments = ["record", str(tmp_path / "gateway.toml"), "--out", str(tmp_path / "a"), "--topics", "a/#/b"]
+    assert run_command(group, arguments) == 2
+    assert "--topics 'a/#/b'" in capsys.readouterr().err
+
+
 def test_help_loads_nothing_heavy() -> None:
     script = (
         "import sys\nfrom edge_runtime.terminal import run_command\nfrom edge_runtime.cli import group\n"

@@ -112,6 +112,14 @@ def test_an_input_that_gives_no_finding_now_says_why(tmp_path: Path) -> None:
     assert "image_decode" in replayed.reason
 
 
+def test_evidence_that_is_no_window_is_refused(tmp_path: Path) -> None:
+    config = gateway(tmp_path)
+    manifest = read_bundle(window_bundle(), TRUSTED)
+    past = pictured(config, model="tiny-life", model_sha256=manifest.digest)
+    with pytest.raises(UsageError, match="the evidence of alert"):
+        replay_alarm(config, past)
+
+
 def test_a_release_that_is_gone_is_asked_for(tmp_path: Path) -> None:
     config = gateway(tmp_path)
     past = pictured(config, model_sha256="0" * 64)
