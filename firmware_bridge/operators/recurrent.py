@@ -149,6 +149,7 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
     if update["output_shift"] >= 0:
         lowering.refuse(operator, "the hidden state's scale is below 2^-30", "quantize the model again")
     fast = small_input and small_recurrent
+    shifted = bool(recurrent_bias.any())  # otherwise one block of zeros serves all
 
     def blocks(values: npt.NDArray[np.generic], name: str, *axes: str) -> Table:
         comment = ", ".join([f"{name}: block of units", "gate f i c o", "unit", *axes])
@@ -160,7 +161,8 @@ def lower_lstm(lowering: Lowering, operator: Operator) -> None:
             "input_weights": blocks(pad_axis(input_rows, 2, input_stride), "input_weights", "input"),
             "recurrent_weights": blocks(pad_axis(recurrent_rows, 2, recurrent_stride), "recurrent_weights", "unit"),
             "input_bias": blocks(input_bias.astype(np.int32), "input_bias"),
-            "recurrent_bias": blocks(recurrent_bias.astype(np.int32), "recurrent_bias"),
+            "recurrent_bias": blocks(recurrent_bias[:, : None if shifted else 4].astype(np.int32), "recurrent_bias"),
+            "recurrent_bias_step": 16 if shifted else 0,
             "input_multiplier": [m for m, _ in input_scales],
             "input_shift": [s for _, s in input_scales],
             "recurrent_multiplier": [m for m, _ in recurrent_scales],

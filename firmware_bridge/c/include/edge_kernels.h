@@ -112,7 +112,8 @@ struct edge_lstm {
   const int8_t *input_weights;     /* [blocks][4 gates][4 units][input_stride], zero fill */
   const int8_t *recurrent_weights; /* [blocks][4 gates][4 units][recurrent_stride], zero fill */
   const int32_t *input_bias;       /* [blocks][4 gates][4 units], input zero point folded in */
-  const int32_t *recurrent_bias;   /* [blocks][4 gates][4 units], hidden zero point folded in */
+  const int32_t *recurrent_bias;   /* [blocks][4 gates][4 units], hidden zero point folded in; [1] if it is 0 */
+  int32_t recurrent_bias_step;     /* from block to block: 16, or 0 */
   int32_t input_multiplier[4], input_shift[4], recurrent_multiplier[4], recurrent_shift[4];
   int32_t fast;                    /* 1: every gate sum, shifted left by its shift, is below 2^30 in magnitude */
   const int16_t *sigmoid;          /* 256 samples of 65536 * sigmoid(i / 24) - 32768, the last one twice */

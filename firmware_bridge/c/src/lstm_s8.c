@@ -34,8 +34,8 @@ EDGE_INLINE void dot_blocks(const struct edge_lstm *p, const int8_t *input, cons
                             int32_t from_input[16], int32_t from_hidden[16]) {
   const int32_t row = 16 * block;
   dot_block(p->input_weights + row * p->input_stride, p->input_bias + row, p->input_stride, input, from_input);
-  dot_block(p->recurrent_weights + row * p->recurrent_stride, p->recurrent_bias + row, p->recurrent_stride, hidden,
-            from_hidden);
+  dot_block(p->recurrent_weights + row * p->recurrent_stride, p->recurrent_bias + block * p->recurrent_bias_step,
+            p->recurrent_stride, hidden, from_hidden);
 }
 
 #if defined(EDGE_USE_MVE)
