@@ -72,8 +72,11 @@ class Case:
         Calls in one sample; the clock ticks in microseconds, so a sample should last a millisecond.
     equal : callable, optional
         Whether two results are equal; by default arrays must be, to the bit. None where results are not compared.
-    clock : {"process", "thread"}
-        CPU time of all threads of the process, or of this thread alone.
+    clock : {"process", "thread", "wall"}
+        CPU time of all threads of the process, of this thread alone, or time that passes: for
+        work that waits for a disk.
+    items : int
+        Things done in one call, where their number per second is told too; 0 where it is not.
     """
 
     name: str
@@ -83,7 +86,8 @@ class Case:
     rounds: int = 100
     calls: int = 1
     equal: Callable[[Any, Any], bool] | None = np.array_equal
-    clock: Literal["process", "thread"] = "process"
+    clock: Literal["process", "thread", "wall"] = "process"
+    items: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,7 +146,8 @@ def take_samples(case: Case, clock: Callable[[], int] | None = None) -> dict[str
         Seconds of CPU per call, by candidate.
     """
     if clock is None:
-        clock = time.process_time_ns if case.clock == "process" else time.thread_time_ns
+        clocks = {"process": time.process_time_ns, "thread": time.thread_time_ns, "wall": time.perf_counter_ns}
+        clock = clocks[case.clock]
     samples: dict[str, list[float]] = {candidate.name: [] for candidate in case.candidates}
     count = len(case.candidates)
     turn = [0] * count
@@ -201,6 +206,7 @@ def run_case(case: Case) -> dict[str, Any]:
         "clock": case.clock,
         "rounds": case.rounds,
         "calls": case.calls,
+        "items": case.items,
         "equal": case.equal is not None,
         "timings": [asdict(timing) for timing in timings],
         "ratios": [asdict(ratio) for ratio in ratios],
@@ -231,14 +237,20 @@ def machine() -> dict[str, Any]:
     }
 
 
+def _rate(report: dict[str, Any], timing: dict[str, Any]) -> str:
+    """Give things per second at the median, where they are counted."""
+    return f"  {report['items'] / timing['median_ms'] * 1e3:9,.0f}/s" if report["items"] else ""
+
+
 def table(reports: Sequence[dict[str, Any]]) -> str:
     """Lay out timings and ratios as text."""
     lines = []
     for report in reports:
-        lines.append(f"{report['case']}   (CPU ms per call: median, 5 %..95 %)")
+        what = "ms" if report["clock"] == "wall" else "CPU ms"
+        lines.append(f"{report['case']}   ({what} per call: median, 5 %..95 %)")
         width = max(len(timing["name"]) for timing in report["timings"])
         lines += [
-            f"  {t['name']:<{width}}  {t['median_ms']:9.4f}  {t['p05_ms']:9.4f}..{t['p95_ms']:.4f}"
+            f"  {t['name']:<{width}}  {t['median_ms']:9.4f}  {t['p05_ms']:9.4f}..{t['p95_ms']:.4f}{_rate(report, t)}"
             for t in report["timings"]
         ]
         lines += [
