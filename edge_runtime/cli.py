@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 
 from edge_runtime import __version__
+from edge_runtime.backup_command import backup, restore, state
 from edge_runtime.demo.command import demo
 from edge_runtime.replay_command import record, replay
 from edge_runtime.simulator.command import simulate
@@ -259,6 +260,9 @@ def bundle_trust_remove(key_id: str, store: Path) -> None:
 
 
 group.add_command(simulate)
+group.add_command(backup)
+group.add_command(restore)
+group.add_command(state)
 group.add_command(demo)
 group.add_command(record)
 group.add_command(replay)
