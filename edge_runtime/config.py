@@ -222,6 +222,10 @@ class Pipeline(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     evidence: Literal["raised", "none"] = "raised"  #: keep and publish the input that raised an alarm
     max_evidence_bytes: Annotated[int, Meta(ge=1024, le=16_777_216)] = 2_097_152  #: a larger input is not kept
     result_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 1  #: publish one result in so many; 0 for none
+    reference_every: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  #: the bundle's float model looks at one in so many
+    reference_window: Annotated[int, Meta(ge=2, le=10_000)] = 200  #: the last so many of those are judged together
+    reference_max_disagreement: Annotated[float, Meta(gt=0, lt=1)] = 0.05  #: surely more decided otherwise is an alarm
+    reference_max_gap: Annotated[float, Meta(gt=0)] | None = None  #: a larger mean gap of scores is one too
 
     def rule_for(self, label: str) -> AlertRule:
         """Find the rule of a label: its own, else ``*``, else the defaults.

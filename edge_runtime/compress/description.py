@@ -95,6 +95,8 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
     references = (reference.reshape(outputs[0].shape).astype(np.float32),)
     golden = pack_golden((inputs[chosen],), references, {_GOLDEN_KEY: outputs})
     members = {"model.tflite": artifact.int8, "golden.npz": golden}
+    if recipe.output.reference:
+        members["aux/reference.tflite"] = artifact.float32
     if artifact.labels:
         members["labels.txt"] = labels_text(artifact.labels)
     return manifest, members

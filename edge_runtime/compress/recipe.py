@@ -71,6 +71,7 @@ class OutputKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     key: FilePath  #: private key (PEM); ``compress keygen`` makes one
     formats: Annotated[tuple[Literal["tflite", "onnx"], ...], Meta(min_length=1, max_length=2)] = ("tflite",)
     report: FilePath | None = None  #: folder
+    reference: bool = False  #: add the float model, for the gateway's quantization watchdog
 
 
 class BundleKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -220,6 +220,10 @@ class AlarmDesk:
             if corrected != told:
                 self._last[key] = decode(corrected, Alert)
                 self._journal.set_state(ALERT + key, corrected, now=self._clock.monotonic())
+    def system_words(self) -> list[str]:
+        """Give the words of the gateway's own alarms that are active."""
+        active = [alarm.key for alarm in self._book.standing() if alarm.active]
+        return [key.removeprefix(f"{SYSTEM}.") for key in active if key.startswith(f"{SYSTEM}.")]
 
     def _say_flood(self) -> None:
         """Keep the state of the flood with that of its alarms, and tell the summary alarm."""

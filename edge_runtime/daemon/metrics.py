@@ -56,6 +56,18 @@ class Metrics:
         self.evidence_dropped = Counter(
             "edge_evidence_dropped", "Unsent evidence that was dropped, by reason.", ["reason"], registry=self.registry
         )
+        self.compared = Counter(
+            "edge_reference_compared",
+            "Inputs that the float reference looked at too.",
+            ["pipeline"],
+            registry=self.registry,
+        )
+        self.disagreement = Gauge(
+            "edge_reference_disagreement_ratio",
+            "Share of them, of the last ones, that int8 decides otherwise.",
+            ["pipeline"],
+            registry=self.registry,
+        )
         self.results_held_back = Counter(
             "edge_results_held_back", "Results that were not shown, since events waited.", registry=self.registry
         )

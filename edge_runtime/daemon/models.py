@@ -116,7 +116,8 @@ def plan_of(
         for rule in pipeline.rules
         if rule.raise_at is not None or rule.clear_at is not None
     }
-    return protocol.PipelinePlan(pipeline.id, bundle.data, sources, overrides, recorded)
+    every = pipeline.reference_every
+    return protocol.PipelinePlan(pipeline.id, bundle.data, sources, overrides, recorded, every)
 
 
 def record_answers(store: BundleStore, bundle: Bundle, answers: protocol.Answers) -> None:

@@ -58,7 +58,8 @@ class PipelinePlan(Struct, frozen=True):
     """One pipeline as the worker builds it: a bundle whose signature the supervisor has verified, and its sources.
 
     ``thresholds`` overrides the bundle's by label: where a finding is abnormal, and where its alarm may clear.
-    ``recorded`` is what this gateway knows of its answers.
+    ``recorded`` is what this gateway knows of its answers. The float reference looks at one input in
+    ``reference_every``, at none with 0.
     """
 
     name: str
@@ -66,6 +67,7 @@ class PipelinePlan(Struct, frozen=True):
     sources: tuple[SourcePlan, ...]
     thresholds: dict[str, tuple[float | None, float | None]]
     recorded: tuple[Answers, ...]
+    reference_every: int = 0
 
 
 class Load(Struct, frozen=True, tag="load"):
@@ -138,11 +140,13 @@ class Built(Struct, frozen=True, tag="built"):
     """A pipeline is built, and its model answered the golden inputs as the bundle and ``recorded`` allow.
 
     ``answers`` is given when nobody recorded this engine, version and instruction set before: the gateway then does.
+    ``reference`` says why the float reference that is wanted does not look; empty when it does, or none is wanted.
     """
 
     pipeline: str
     engine: Annotated[str, Meta(max_length=256)]
     answers: Answers | None
+    reference: Annotated[str, Meta(max_length=500)] = ""
 
 
 class Refused(Struct, frozen=True, tag="refused"):
@@ -159,7 +163,9 @@ class Ready(Struct, frozen=True, tag="ready"):
 
 
 #: What a sample that is not simply used is counted as; the words of ``CleaningCounts``.
-Irregularity = Literal["not_finite", "out_of_range", "stuck", "held", "unusable", "late", "gaps", "clock_steps"]
+Irregularity = Literal[
+    "not_finite", "out_of_range", "stuck", "held", "unusable", "late", "gaps", "clock_steps", "reference_failed"
+]
 
 
 class Window(Struct, frozen=True):
@@ -184,13 +190,24 @@ class Window(Struct, frozen=True):
         return len(self.times) + len(self.samples) + len(self.held)
 
 
+class Compared(Struct, frozen=True):
+    """What the quantized model and its float reference said of one label: scores, and whether they are abnormal."""
+
+    label: Annotated[str, Meta(min_length=1, max_length=_LABEL_LENGTH)]
+    score: float
+    reference_score: float
+    abnormal: bool
+    reference_abnormal: bool
+
+
 class Outcome(Struct, frozen=True):
     """What one pipeline made of an input.
 
     ``reason`` is the stable word of a refused input, with ``detail`` for the log. ``state`` is the window state after
     it, where there is one. ``irregular`` counts samples of the input, or values of them, that were not simply used.
-    ``windows`` are those with abnormal findings, as far as there is room.
     ``took_ms`` is the processor time of this pipeline, without the decoding of the picture.
+    ``windows`` are those with abnormal findings, as far as there is room. ``compared`` holds, for each input that the
+    float reference looked at too, one entry per label.
     """
 
     pipeline: str
@@ -203,6 +220,7 @@ class Outcome(Struct, frozen=True):
     irregular: dict[Irregularity, Annotated[int, Meta(ge=0)]] = {}
     windows: tuple[Window, ...] = ()
     took_ms: Annotated[float, Meta(ge=0, le=1e12)] = 0.0
+    compared: tuple[tuple[Compared, ...], ...] = ()
 
 
 class Done(Struct, frozen=True, tag="done"):
@@ -257,6 +275,7 @@ def _list_faults(message: FromWorker, pipelines: Container[str]) -> Iterator[str
             if outcome.at is not None and not abs(outcome.at) <= _FARTHEST_S:
                 yield f"an outcome at {outcome.at}"
             yield from _list_finding_faults(outcome.findings)
+            yield from _list_comparison_faults(outcome)
             yield from _list_window_faults(outcome)
     elif isinstance(message, (Building, Built, Refused)):
         if message.pipeline not in pipelines:
@@ -265,6 +284,13 @@ def _list_faults(message: FromWorker, pipelines: Container[str]) -> Iterator[str
             for dtype, shape, data in message.answers.outputs:
                 if math.prod(shape) * _ITEM_BYTES[dtype] != len(data):
                     yield f"{len(data)} bytes as {dtype} of shape {shape}"
+
+
+def _list_comparison_faults(outcome: Outcome) -> Iterator[str]:
+    """Say what no two models would say."""
+    for each in (label for compared in outcome.compared for label in compared):
+        if not (math.isfinite(each.score) and math.isfinite(each.reference_score)):
+            yield f"a comparison of {each.score} with {each.reference_score}"
 
 
 def _list_window_faults(outcome: Outcome) -> Iterator[str]:

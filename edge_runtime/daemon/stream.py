@@ -22,6 +22,7 @@ from edge_runtime.bundle.recorded import Triple
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.arrays import pack, unpack
+from edge_runtime.daemon.second_look import REFERENCE, SecondLook, open_reference
 from edge_runtime.daemon.watch import Watch
 from edge_runtime.errors import (
     EdgeRuntimeError,
@@ -46,12 +47,21 @@ class Inspection:
     sources: tuple[str, ...]
     manifest: Manifest
     inspector: Inspector
+    second_look: SecondLook[Frame] | None = None
 
     def process(self, frame: Frame) -> protocol.Outcome:
         """Inspect one frame."""
         findings = tuple(self.inspector(frame))
         verdict = frame_verdict(findings, self.manifest.decision)
-        return protocol.Outcome(self.name, findings, verdict=verdict, at=frame.captured_at)
+        outcome = protocol.Outcome(self.name, findings, verdict=verdict, at=frame.captured_at)
+        return outcome if self.second_look is None else self._compare(self.second_look, frame, outcome)
+
+    def _compare(self, second_look: SecondLook[Frame], frame: Frame, outcome: protocol.Outcome) -> protocol.Outcome:
+        """Add what the float reference says, where it looks."""
+        n_failed = second_look.n_failed
+        compared = second_look(frame, outcome.findings)
+        failed: dict[protocol.Irregularity, int] = {"reference_failed": 1} if second_look.n_failed > n_failed else {}
+        return replace(outcome, compared=(compared,) if compared else (), irregular=failed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +81,8 @@ class Monitoring:
         state = watch.state()
         kept = state if len(state) <= protocol.STATE_BYTES else None
         irregular, windows = watch.irregular(), watch.windows()
-        return protocol.Outcome(self.name, findings, state=kept, at=at, irregular=irregular, windows=windows)
+        outcome = protocol.Outcome(self.name, findings, state=kept, at=at, irregular=irregular, windows=windows)
+        return replace(outcome, compared=watch.compared()) if watch.compared() else outcome
 
     def judge(self, samples: npt.NDArray[np.float32]) -> protocol.Outcome:
         """Judge one window beside the streams."""
@@ -103,14 +114,37 @@ def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[
     runtime = open_bundle(bundle)
     built = check_golden(plan, bundle, runtime)
     names = tuple(source.id for source in plan.sources)
+    reference, built = find_reference(plan, bundle, built)
     if isinstance(manifest.preprocessing, ImagePreprocessing):
-        return Inspection(plan.name, names, manifest, Inspector(manifest, runtime)), built
+        second_look = None
+        if reference is not None:
+            second_look = SecondLook[Frame](Inspector(manifest, reference), plan.reference_every)
+        return Inspection(plan.name, names, manifest, Inspector(manifest, runtime), second_look), built
     watches = {source.id: Watch(source, manifest, Monitor(manifest, runtime)) for source in plan.sources}
+    if reference is not None:
+        judge = Monitor(manifest, reference).judge
+        for watch in watches.values():
+            watch.look_again(SecondLook(judge, plan.reference_every))
     for source, watch in watches.items():
         state = orders.states.get(f"{plan.name}/{source}")
         if state is not None:
             watch.restore(state)
     return Monitoring(plan.name, names, watches), built
+
+
+def find_reference(
+    plan: protocol.PipelinePlan, bundle: Bundle, built: protocol.Built
+) -> tuple[Runtime | None, protocol.Built]:
+    """Load the float reference where it is wanted; the pipeline runs without it, too, and says so."""
+    if not plan.reference_every:
+        return None, built
+    try:
+        reference = open_reference(bundle)
+    except EdgeRuntimeError as error:
+        return None, replace(built, reference=str(error)[:500])
+    if reference is None:
+        return None, replace(built, reference=f"the bundle holds no {REFERENCE}")
+    return reference, built
 
 
 def check_golden(plan: protocol.PipelinePlan, bundle: Bundle, runtime: Runtime) -> protocol.Built:

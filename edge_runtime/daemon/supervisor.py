@@ -41,6 +41,7 @@ from edge_runtime.daemon.past import decided_part, finished_frame, stored_verdic
 from edge_runtime.daemon.release_book import RELEASE
 from edge_runtime.daemon.release_orders import release_orders
 from edge_runtime.daemon.release_parts import make_releases
+from edge_runtime.daemon.references import References
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
@@ -171,6 +172,8 @@ class Supervisor:
             self._clock,
             Trail(self._outbox.load_state(AUDIT), self._journal, boot_id=self._gateway.boot_id, clock=self._clock),
         )
+        self._references = References(self._desk, self._metrics, self._complaints, self._health.hold)
+        self._references.retire(config.pipelines)
         self._reporter = self._make_reporter()
         self._http = self._make_http()
         for name in self._models:
@@ -439,6 +442,7 @@ class Supervisor:
 
     def _built(self, model: PipelineModel, built: protocol.Built) -> str:
         """Record the golden answers of a pipeline where nobody did; says why it may not run, where it may not."""
+        self._references.built(built.pipeline, built.reference)
         if built.answers is not None:
             try:
                 self._dispatcher.lineup.bind(model.bundle.digest, built.answers)
@@ -457,7 +461,10 @@ class Supervisor:
         self._releases.pipeline_changed(name, status, reason)
 
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
-        """Publish one result in so many, for dashboards."""
+        """Publish one result in so many, for dashboards, and count what the float reference said."""
+        if outcome.compared:
+            pipeline = next(each for each in self._config.pipelines if each.id == outcome.pipeline)
+            self._references.take(pipeline, occasion.model.sha256, outcome.compared)
         if self._connected:
             self._reporter.show(outcome, occasion, payload)
 

@@ -15,6 +15,7 @@ import numpy.typing as npt
 from edge_runtime.bundle.manifest import Manifest, WindowPreprocessing
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.fit import require_fit
+from edge_runtime.daemon.second_look import SecondLook
 from edge_runtime.errors import MessageError
 from edge_runtime.findings import Finding
 from edge_runtime.timeseries.joining import ChannelJoiner, JoinState
@@ -27,6 +28,8 @@ _log = logging.getLogger(__name__)
 BlockKey = tuple[int, float, int]
 #: More than a broker may deliver once more.
 _BLOCKS_KEPT = 256
+#: Comparisons in one answer; a block that completes more windows is compared in part.
+_COMPARED_KEPT = 64
 
 
 class Watch:
@@ -58,6 +61,9 @@ class Watch:
         self._rate_hz = declared.rate_hz
         self._windows: list[protocol.Window] = []
         self._room = 0
+        self._compared: list[tuple[protocol.Compared, ...]] = []
+        self._second_look: SecondLook[npt.NDArray[np.float32]] | None = None
+        self._n_failed = 0
         self._counted = asdict(monitor.counts)
         self._taken: OrderedDict[BlockKey, None] = OrderedDict()
 
@@ -70,6 +76,7 @@ class Watch:
         too late may be older than the window, and would look like a clock that was set back.
         """
         self._windows, self._room = [], protocol.WINDOWS_BYTES
+        self._compared = []
         key = (first, float(times[0]), zlib.crc32(values.tobytes()))
         if again and key in self._taken:
             self._monitor.counts.late += len(values)
@@ -100,6 +107,22 @@ class Watch:
             self._room -= kept.size
             self._windows.append(kept)
 
+    def look_again(self, second_look: SecondLook[npt.NDArray[np.float32]]) -> None:
+        """Let the float reference judge some windows too."""
+        self._second_look = second_look
+        self._monitor.on_findings = self._compare
+
+    def _compare(self, window: npt.NDArray[np.float32], findings: list[Finding]) -> None:
+        """Keep what both models say of a window."""
+        assert self._second_look is not None
+        compared = self._second_look(window, findings)
+        if compared and len(self._compared) < _COMPARED_KEPT:
+            self._compared.append(compared)
+
+    def compared(self) -> tuple[tuple[protocol.Compared, ...], ...]:
+        """Give what both models said of windows of the last block."""
+        return tuple(self._compared)
+
     def windows(self) -> tuple[protocol.Window, ...]:
         """Give the abnormal windows of the last block, as far as there was room."""
         return tuple(self._windows)
@@ -113,8 +136,11 @@ class Watch:
         before, self._counted = self._counted, asdict(self._monitor.counts)
         counts: dict[protocol.Irregularity, int] = {}
         for word in get_args(protocol.Irregularity):
-            if self._counted[word] > before[word]:
+            if word in before and self._counted[word] > before[word]:
                 counts[word] = self._counted[word] - before[word]
+        if self._second_look is not None and self._second_look.n_failed > self._n_failed:
+            counts["reference_failed"] = self._second_look.n_failed - self._n_failed
+            self._n_failed = self._second_look.n_failed
         return counts
 
     def state(self) -> bytes:

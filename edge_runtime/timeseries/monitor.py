@@ -45,6 +45,8 @@ class Monitor:
         What happened to the samples so far.
     on_window : callable of JudgedWindow, or None
         Told of every window with an abnormal finding, before the next one is gathered.
+    on_findings : callable of (float32 window, findings), or None
+        Told of every window that is judged; the window's memory is used again.
 
     Raises
     ------
@@ -62,6 +64,7 @@ class Monitor:
         self.manifest = manifest
         self.counts = CleaningCounts()
         self.on_window: Callable[[JudgedWindow], None] | None = None
+        self.on_findings: Callable[[Floats, list[Finding]], None] | None = None
         self._declaration = hashlib.sha256(canonical_json(preprocessing)).hexdigest()
         self._max_gap_s = preprocessing.max_gap_s
         self._duration_s = preprocessing.length / preprocessing.rate_hz if preprocessing.rate_hz > 0 else 0.0
@@ -167,6 +170,8 @@ class Monitor:
             held = self._held.last(len(self._window))
             times = self._ring.times()
             self.on_window(JudgedWindow(self._n_findings, tuple(findings), self._window, times, held))
+        if self.on_findings is not None:
+            self.on_findings(self._window, findings)
         self._n_findings += len(findings)
         return findings
 

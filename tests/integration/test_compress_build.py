@@ -13,6 +13,7 @@ import pytest
 
 from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
+from edge_runtime.inference.opening import open_runtime
 
 pytestmark = [pytest.mark.tensorflow, pytest.mark.slow]
 
@@ -45,6 +46,7 @@ size_kb = {size}
 [output]
 bundle = "out/{model}.edgebundle"
 key = "signing.pem"
+reference = true
 """
 
 
@@ -94,6 +96,8 @@ def test_a_build_ends_in_a_signed_full_int8_bundle_the_same_every_time(folder: P
     assert bundle.digest == said["sha256"]
     assert bundle.manifest.models[0].stateful == (model == "lstm")
     assert bundle.manifest.metrics.after[0].n == 30
+    reference = open_runtime(bundle.members["aux/reference.tflite"], "tflite")
+    assert [tensor.dtype for tensor in reference.interface.inputs] == ["float32"]
     again = compress(folder, "build", recipe(folder, model, task), "--json")
     assert json.loads(again.stdout)["sha256"] == said["sha256"]
 

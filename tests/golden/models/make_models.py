@@ -129,6 +129,31 @@ def image_model() -> bytes:
     return graph.finish([image], [scores])
 
 
+def float_image_model(order: tuple[int, int, int] = (0, 1, 2)) -> bytes:
+    """Give the float model of which ``image_model`` is the quantized one; another order swaps labels."""
+    graph = Graph()
+    image = graph.tensor("image", (1, 8, 8, 3), "float32")
+    logits, scores = (graph.tensor(name, (1, 3), "float32") for name in ("logits", "scores"))
+    rng = np.random.default_rng(SEED)
+    weights = rng.integers(-127, 128, (3, 192), dtype=np.int8)[list(order)].astype(np.float32) / 1024
+    bias = rng.integers(-200, 200, 3, dtype=np.int32)[list(order)].astype(np.float32) / (64 * 1024)
+    constants = [
+        graph.tensor("weights", (3, 192), "float32", data=weights),
+        graph.tensor("bias", (3,), "float32", data=bias),
+    ]
+    dense_options, options = schema.FullyConnectedOptionsT(), schema.SoftmaxOptionsT()
+    options.beta = 1.0
+    graph.operator(
+        schema.BuiltinOperator.FULLY_CONNECTED,
+        [image, *constants],
+        [logits],
+        schema.BuiltinOptions.FullyConnectedOptions,
+        dense_options,
+    )
+    graph.operator(schema.BuiltinOperator.SOFTMAX, [logits], [scores], schema.BuiltinOptions.SoftmaxOptions, options)
+    return graph.finish([image], [scores])
+
+
 def window_model() -> bytes:
     """Give int8 window (1, 16, 4) to one int8 remaining useful life."""
     graph = Graph()
@@ -338,6 +363,8 @@ MODELS = {
     "external_weights.onnx": external_onnx,
     "random_noise.onnx": random_onnx,
     "image_int8.tflite": image_model,
+    "image_float.tflite": float_image_model,
+    "image_swapped_float.tflite": lambda: float_image_model((0, 2, 1)),
     "window_int8.tflite": window_model,
     "recurrent_float.tflite": recurrent_model,
     "logarithm_float.tflite": logarithm_model,

@@ -289,5 +289,6 @@ def test_commented_keys_of_the_sample_are_the_defaults(project: Path) -> None:
     rule = spelled.pipelines[0].rules[0]
     assert (rule.severity_n, rule.raise_at, rule.clear_at) == (700, 0.5, 0.3)
     same = msgspec.structs.replace(rule, severity_n=None, raise_at=None, clear_at=None)
-    first = msgspec.structs.replace(spelled.pipelines[0], rules=(same,))
+    assert spelled.pipelines[0].reference_max_gap == 0.2
+    first = msgspec.structs.replace(spelled.pipelines[0], rules=(same,), reference_max_gap=None)
     assert msgspec.structs.replace(spelled, pipelines=(first, spelled.pipelines[1])) == plain
