@@ -38,10 +38,10 @@ from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken,
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
 from edge_runtime.daemon.past import decided_part, finished_frame, stored_verdicts
+from edge_runtime.daemon.references import References
 from edge_runtime.daemon.release_book import RELEASE
 from edge_runtime.daemon.release_orders import release_orders
 from edge_runtime.daemon.release_parts import make_releases
-from edge_runtime.daemon.references import References
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
