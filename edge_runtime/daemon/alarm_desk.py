@@ -220,6 +220,7 @@ class AlarmDesk:
             if corrected != told:
                 self._last[key] = decode(corrected, Alert)
                 self._journal.set_state(ALERT + key, corrected, now=self._clock.monotonic())
+
     def system_words(self) -> list[str]:
         """Give the words of the gateway's own alarms that are active."""
         active = [alarm.key for alarm in self._book.standing() if alarm.active]
