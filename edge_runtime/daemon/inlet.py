@@ -49,12 +49,13 @@ class Inlet:
         self._complaints = complaints
         self._is_held = False
         self._is_shut = False
-        self._not_subscribed: tuple[str, ...] = ()
+        self._not_subscribed: dict[str, str] = {}
         callbacks = SessionCallbacks(
             on_message=self._receive,
             on_connected=self._arrived,
             on_disconnected=self._disconnected,
             on_refused=self._refused,
+            on_granted=self._granted,
             on_dropped=self.count_dropped,
         )
         own = replace(settings, client_id=f"{settings.client_id}-in")
@@ -76,7 +77,7 @@ class Inlet:
     def troubles(self) -> tuple[str, ...]:
         """Why inputs do not come, as reasons for health: for as long as each holds."""
         link = () if self.connected else ("inputs_disconnected",)
-        return link + tuple(f"not_subscribed:{source}" for source in self._not_subscribed)
+        return link + tuple(f"not_subscribed:{source}" for source in dict.fromkeys(self._not_subscribed.values()))
 
     def start(self) -> None:
         """Begin to connect."""
@@ -129,15 +130,19 @@ class Inlet:
         if present:
             self._intake.forget()
         else:
-            self._not_subscribed = ()
+            self._not_subscribed = {}
         self._notify(None)
 
     def _refused(self, topic_filter: str, error: BrokerError) -> None:
         """Note a source that does not come; called from the network thread."""
         self._complaints.say("receiving", topic_filter, "not_subscribed", str(error))
-        source = self._intake.source_of(topic_filter)
-        if source not in self._not_subscribed:
-            self._not_subscribed = (*self._not_subscribed, source)
+        self._not_subscribed = {**self._not_subscribed, topic_filter: self._intake.source_of(topic_filter)}
+        self._notify(None)
+
+    def _granted(self, topic_filter: str) -> None:
+        """Note a source that comes after all; called from the network thread."""
+        left = {each: source for each, source in self._not_subscribed.items() if each != topic_filter}
+        self._not_subscribed = left
         self._notify(None)
 
     def _disconnected(self, error: BrokerError | None) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from edge_runtime.daemon.intake import Notice
 from edge_runtime.errors import BrokerError
 from edge_runtime.messages import Reply
-from edge_runtime.mqtt.interface import Incoming
+from edge_runtime.mqtt.interface import Incoming, Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,10 +32,10 @@ class Disconnected:
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """What became of a message of ours."""
+    """What became of a message of ours: the broker has it, refuses it, or the link broke before it said so."""
 
     ticket: int
-    done: bool
+    outcome: Outcome
     text: str
 
 

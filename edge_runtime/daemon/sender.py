@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.outbox import Outbox, Priority, Stored
+from edge_runtime.daemon.refusals import Refusals
 from edge_runtime.errors import HostEnvironmentError
 
 #: Hands a message to the broker: topic, payload, retain. Gives a ticket, or None when it cannot take it now.
@@ -19,16 +19,6 @@ _MARK_EVERY_S = 0.1
 _MARK_BATCH = 64
 _BURST_S = 0.25
 _PAUSE_S = 1.0
-_LONGEST_PAUSE_S = 60.0
-_REFUSALS_KEPT = 1000
-
-
-@dataclass(frozen=True, slots=True)
-class _Refusal:
-    """When a refused event is tried again (monotonic, s), and how often it was."""
-
-    retry_at: float
-    tries: int
 
 
 class Sender:
@@ -63,7 +53,8 @@ class Sender:
         self._allowance = self._burst
         self._allowed_at = clock.monotonic()
         self._tickets: dict[int, int] = {}
-        self._refused: dict[int, _Refusal] = {}
+        self._refusals = Refusals(clock.monotonic)
+        self._blocked = False
         self._acknowledged: list[int] = []
         self._mark_at = 0.0
         self._is_connected = False
@@ -80,17 +71,19 @@ class Sender:
         except HostEnvironmentError as error:
             self.fault = str(error)
         self._tickets.clear()
+        self._refusals.end_trial()
 
     def disconnected(self) -> None:
         """Forget what was on its way; it stays unsent in the outbox."""
         self._tickets.clear()
+        self._refusals.end_trial()
 
     def acknowledged(self, ticket: int) -> bool:
         """Note that the broker has a message; False when it was none of the outbox's."""
         stored = self._tickets.pop(ticket, None)
         if stored is None:
             return False
-        self._refused.pop(stored, None)
+        self._refusals.take(stored)
         self._acknowledged.append(stored)
         return True
 
@@ -98,25 +91,23 @@ class Sender:
         """Note that the broker did not take a message; that one is tried again later and later, the others go on."""
         stored = self._tickets.pop(ticket, None)
         if stored is not None:
-            self._refuse(stored)
+            self._refusals.refuse(stored)
+
+    def lost(self, ticket: int) -> None:
+        """Note that the link broke before the broker said anything; the event goes again as soon as there is one."""
+        stored = self._tickets.pop(ticket, None)
+        if stored is not None:
+            self._refusals.lose(stored)
 
     @property
     def n_refused(self) -> int:
         """Events that the broker refuses and that are tried again."""
-        return len(self._refused)
+        return len(self._refusals)
 
     @property
     def n_waiting(self) -> int:
         """Events that could go and were not handed over yet: the link, the rate or the broker holds them up."""
-        return self._outbox.ready - len(self._tickets) - len(self._acknowledged) - len(self._refused)
-
-    def _refuse(self, stored: int) -> None:
-        tries = self._refused[stored].tries + 1 if stored in self._refused else 1
-        wait = min(_LONGEST_PAUSE_S, _PAUSE_S * 2 ** min(tries, 10))
-        self._refused[stored] = _Refusal(self._clock.monotonic() + wait, tries)
-        if len(self._refused) > _REFUSALS_KEPT:  # the broker refuses everything: then all wait
-            self._pause_until = self._clock.monotonic() + _LONGEST_PAUSE_S
-            self._refused.clear()
+        return self._outbox.ready - len(self._tickets) - len(self._acknowledged) - len(self._refusals)
 
     def pump(self) -> int:
         """Hand over what may go now, and write down what arrived.
@@ -127,7 +118,7 @@ class Sender:
             How many events were handed over.
         """
         now = self._clock.monotonic()
-        if now < self._pause_until:
+        if now < max(self._pause_until, self._refusals.pause_until):
             return 0
         try:
             self._mark(now)
@@ -143,31 +134,41 @@ class Sender:
         """Publish what may go."""
         if self._n_removed != self._outbox.n_removed:  # evidence that was refused may be gone
             self._n_removed = self._outbox.n_removed
-            kept = self._outbox.still_unsent(self._refused)
-            self._refused = {stored: refusal for stored, refusal in self._refused.items() if stored in kept}
+            self._refusals.keep(self._outbox.still_unsent(self._refusals.numbers()))
         room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
-        if room <= 0 or self._outbox.ready <= len(self._tickets) + len(self._acknowledged):
+        self._blocked = self._refusals.is_trying
+        if self._blocked or room <= 0 or self._outbox.ready <= len(self._tickets) + len(self._acknowledged):
             return 0
         count = 0
-        waiting = [stored for stored, refusal in self._refused.items() if refusal.retry_at > now]
-        for event in self._outbox.unsent(room, exclude=[*self._tickets.values(), *self._acknowledged, *waiting]):
+        underway = [*self._tickets.values(), *self._acknowledged, *self._refusals.waiting(now)]
+        for event in self._outbox.unsent(room, exclude=underway):
+            suspect = self._refusals.is_suspect(event.id)
+            if suspect and self._tickets:
+                self._blocked = True
+                break
             try:
                 ticket = self._publish(event.topic, self._stamped(event), event.retain)
             except ValueError:  # longer than the broker's session takes
-                self._refuse(event.id)
+                self._refusals.refuse(event.id)
                 continue
             if ticket is None:
                 break
             self._tickets[ticket] = event.id
             self._allowance -= 1
             count += 1
+            if suspect:
+                self._refusals.send_alone(event.id)
+                self._blocked = True
+                break
         return count
 
     def due_in(self, now: float) -> float | None:
         """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
         due = max(0.0, self._mark_at - now, self._pause_until - now) if self._acknowledged else None
-        if self.n_waiting > 0 and len(self._tickets) < self._in_flight and self._is_connected:
-            refill = max(0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now)
+        if self.n_waiting > 0 and not self._blocked and len(self._tickets) < self._in_flight and self._is_connected:
+            refill = max(
+                0.0, (1.0 - self._allow(now)) / self._rate, self._pause_until - now, self._refusals.pause_until - now
+            )
             due = refill if due is None else min(due, refill)
         return due
 

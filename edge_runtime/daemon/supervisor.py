@@ -269,9 +269,11 @@ class Supervisor:
             self._dispatcher.tell_part(note.source, note.part, note.reason, note.received_at)
             self._journal.finish(note.token, now=self._clock.monotonic())
         elif isinstance(note, Published):
-            if note.done:
+            if note.outcome == "done":
                 self._sender.acknowledged(note.ticket)
                 self._metrics.published.inc()
+            elif note.outcome == "lost":
+                self._sender.lost(note.ticket)
             else:
                 self._sender.failed(note.ticket)
                 self._complaints.say("sending", "broker", "publish_refused", note.text)
@@ -320,13 +322,19 @@ class Supervisor:
         self._no_commands = ("not_subscribed:commands",)
         self._note(None)
 
+    def _granted(self, _topic_filter: str) -> None:
+        """Note that commands come after all; called from the network thread."""
+        self._no_commands = ()
+        self._note(None)
+
     def _make_session(self) -> Session:
         callbacks = SessionCallbacks(
             on_message=self._receive,
             on_connected=self._arrived,
             on_disconnected=lambda error: self._note(Disconnected(error)),
-            on_published=lambda ticket, outcome, text: self._note(Published(ticket, outcome == "done", text)),
+            on_published=lambda ticket, outcome, text: self._note(Published(ticket, outcome, text)),
             on_refused=self._refused,
+            on_granted=self._granted,
             on_dropped=self._dropped,
         )
         return Session(self._config.broker, callbacks, will=availability(self._topics, OFFLINE))

@@ -109,7 +109,9 @@ class SessionCallbacks:
     on_published : callable of (token, Outcome, text)
         What became of a QoS 1 publish; ``text`` says why it was refused.
     on_refused : callable of (str, BrokerError)
-        The broker refused a subscription.
+        The broker refused a subscription; it is asked for again by itself.
+    on_granted : callable of str
+        The broker takes a subscription that it refused before.
     on_dropped : callable of (topic, reason)
         A message was dropped here before anybody looked at it: ``too_large`` or ``bad_topic``.
     """
@@ -119,6 +121,7 @@ class SessionCallbacks:
     on_disconnected: Callable[[BrokerError | None], None] = field(default=_nothing)
     on_published: Callable[[int, Outcome, str], None] = field(default=_nothing)
     on_refused: Callable[[str, BrokerError], None] = field(default=_nothing)
+    on_granted: Callable[[str], None] = field(default=_nothing)
     on_dropped: Callable[[str, str], None] = field(default=_nothing)
 
 

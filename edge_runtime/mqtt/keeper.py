@@ -9,6 +9,7 @@ import select
 import socket
 import sys
 import threading
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
@@ -29,6 +30,8 @@ from edge_runtime.mqtt.outgoing import OutgoingQueue
 
 #: Messages beyond the receive-maximum before reading stops: brokers are seen to send one or two more.
 _SLACK = 16
+#: A subscription that the broker refuses is asked for again after this, s.
+_ASK_AGAIN_S = 5.0
 
 
 class Link(Protocol):
@@ -127,6 +130,8 @@ class LinkKeeper(abc.ABC):
         self._generation = 0
         self._resubscribe = True
         self._subscribed: set[str] = set()
+        self._refused: set[str] = set()
+        self._ask_again_at = 0.0
         self._thread: threading.Thread | None = None
 
     @property
@@ -362,6 +367,10 @@ class LinkKeeper(abc.ABC):
             filters = {item.topic_filter for item in wanted}
             link.subscribe(wanted, sorted(self._subscribed - filters))
             self._subscribed = filters
+            self._refused &= filters
+        elif self._refused and time.monotonic() >= self._ask_again_at:  # rights change while links stand
+            self._ask_again_at = time.monotonic() + _ASK_AGAIN_S
+            link.subscribe([item for item in self._subscriptions if item.topic_filter in self._refused], [])
         link.acknowledge_due()
         while link.is_open() and not link.wants_write() and link.has_credit():
             item = self._queue.take()
@@ -394,7 +403,15 @@ class LinkKeeper(abc.ABC):
 
     def refused(self, topic_filter: str, error: BrokerError) -> None:
         """Pass on that a subscription was refused; called by the link."""
+        self._refused.add(topic_filter)
+        self._ask_again_at = time.monotonic() + _ASK_AGAIN_S
         self._callbacks.on_refused(topic_filter, error)
+
+    def granted(self, topic_filter: str) -> None:
+        """Pass on that a subscription is taken that was refused before; called by the link."""
+        if topic_filter in self._refused:
+            self._refused.discard(topic_filter)
+            self._callbacks.on_granted(topic_filter)
 
     def _report_loss(self, error: BrokerError | None) -> None:
         """Tell once per connection, or attempt, that there is no link, and what that leaves open."""

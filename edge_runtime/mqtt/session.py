@@ -372,6 +372,8 @@ class _PahoLink:
             if code.is_failure:
                 text = f'the broker refuses the subscription of "{subscription.topic_filter}": {code}'
                 self._session.refused(subscription.topic_filter, BrokerAuthorizationError(text))
+            else:
+                self._session.granted(subscription.topic_filter)
 
 
 def _translate(code: Any, what: str) -> BrokerError:  # noqa: ANN401 - paho has no types

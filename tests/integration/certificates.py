@@ -18,16 +18,54 @@ class Certificates:
     """Paths of the PEM files."""
 
     ca_file: Path
+    ca_key_file: Path
     server_file: Path
     server_key_file: Path
     client_file: Path
     client_key_file: Path
 
 
-def make_certificates(folder: Path) -> Certificates:
-    """Make an authority, a certificate for 127.0.0.1 and localhost, and one for a client."""
+def make_certificates(
+    folder: Path, *, authority: Certificates | None = None, host: str = "localhost", ends_in_s: float = 86_400.0
+) -> Certificates:
+    """Make an authority, or use another one's, a certificate for 127.0.0.1 and a host, and one for a client."""
     folder.mkdir(parents=True, exist_ok=True)
-    ca_key, ca_name = ec.generate_private_key(ec.SECP256R1()), _name("test authority")
+    files = Certificates(
+        *(folder / name for name in ("ca.pem", "ca.key", "server.pem", "server.key", "client.pem", "client.key"))
+    )
+    ca_name = _name("test authority")
+    if authority is None:
+        ca_key = ec.generate_private_key(ec.SECP256R1())
+        files.ca_file.write_bytes(_authority(ca_name, ca_key))
+    else:
+        loaded = serialization.load_pem_private_key(authority.ca_key_file.read_bytes(), None)
+        assert isinstance(loaded, ec.EllipticCurvePrivateKey)
+        ca_key = loaded
+        files.ca_file.write_bytes(authority.ca_file.read_bytes())
+    files.ca_key_file.write_bytes(_pem(ca_key))
+    address = [x509.IPAddress(ipaddress.ip_address("127.0.0.1"))] if host == "localhost" else []
+    for name, path, key_path in (
+        (host, files.server_file, files.server_key_file),
+        ("gateway", files.client_file, files.client_key_file),
+    ):
+        key = ec.generate_private_key(ec.SECP256R1())
+        names = x509.SubjectAlternativeName([x509.DNSName(name), *address])
+        builder = _builder(_name(name), ca_name, key, ends_in_s=ends_in_s).add_extension(names, critical=False)
+        certificate = builder.sign(ca_key, hashes.SHA256())
+        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        key_path.write_bytes(_pem(key))
+    return files
+
+
+def _pem(key: ec.EllipticCurvePrivateKey) -> bytes:
+    """A private key as it is kept in a file."""
+    return key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+
+
+def _authority(ca_name: x509.Name, ca_key: ec.EllipticCurvePrivateKey) -> bytes:
+    """An authority's own certificate."""
     ca = _builder(ca_name, ca_name, ca_key).add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
     usage = x509.KeyUsage(
         digital_signature=True,
@@ -40,27 +78,8 @@ def make_certificates(folder: Path) -> Certificates:
         encipher_only=False,
         decipher_only=False,
     )
-    ca_certificate = ca.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
-    files = Certificates(
-        *(folder / name for name in ("ca.pem", "server.pem", "server.key", "client.pem", "client.key"))
-    )
-    files.ca_file.write_bytes(ca_certificate.public_bytes(serialization.Encoding.PEM))
-    for name, path, key_path in (
-        ("localhost", files.server_file, files.server_key_file),
-        ("gateway", files.client_file, files.client_key_file),
-    ):
-        key = ec.generate_private_key(ec.SECP256R1())
-        names = x509.SubjectAlternativeName([x509.DNSName(name), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))])
-        certificate = (
-            _builder(_name(name), ca_name, key).add_extension(names, critical=False).sign(ca_key, hashes.SHA256())
-        )
-        path.write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
-        key_path.write_bytes(
-            key.private_bytes(
-                serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-            )
-        )
-    return files
+    certificate = ca.add_extension(usage, critical=True).sign(ca_key, hashes.SHA256())
+    return certificate.public_bytes(serialization.Encoding.PEM)
 
 
 def _name(text: str) -> x509.Name:
@@ -68,8 +87,10 @@ def _name(text: str) -> x509.Name:
     return x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, text)])
 
 
-def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey) -> x509.CertificateBuilder:
-    """A certificate that is valid around now."""
+def _builder(
+    subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey, *, ends_in_s: float = 86_400.0
+) -> x509.CertificateBuilder:
+    """A certificate that is valid since yesterday."""
     now = dt.datetime.now(dt.UTC)
     return (
         x509.CertificateBuilder()
@@ -78,5 +99,5 @@ def _builder(subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivate
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(seconds=ends_in_s))
     )

@@ -15,6 +15,7 @@ import pytest
 
 from edge_runtime.config import BrokerSettings
 from edge_runtime.errors import BrokerAuthorizationError, BrokerConnectionError, BrokerError
+from edge_runtime.mqtt import keeper
 from edge_runtime.mqtt.interface import Outgoing, SessionCallbacks, Subscription
 from edge_runtime.mqtt.session import PACKET_OVERHEAD_BYTES, Session
 
@@ -87,6 +88,24 @@ def test_refused_subscription_is_told() -> None:
         until(lambda: refusals)
         session.stop()
     assert [(wanted, type(error)) for wanted, error in refusals] == [("forbidden", BrokerAuthorizationError)]
+
+
+def test_refused_subscription_is_asked_for_again_and_told_when_it_is_granted(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(keeper, "_ASK_AGAIN_S", 0.05)
+    granted: list[str] = []
+
+    def script(link: socket.socket) -> None:
+        link.sendall(ACCEPTED)
+        for code in (b"\x80", b"\x01"):
+            packet = link.recv(4096)
+            link.sendall(b"\x90\x03" + packet[2:4] + code)
+        link.recv(4096)
+
+    with scripted(script) as settings:
+        session = run(settings, SessionCallbacks(on_granted=granted.append), "later")
+        until(lambda: granted)
+        session.stop()
+    assert granted == ["later"]
 
 
 @pytest.mark.parametrize(

@@ -58,6 +58,12 @@ def test_a_refusal_holds_as_long_as_the_broker_keeps_the_session(gate: Gate) -> 
     assert (kept, gate.troubles[1:]) == (("not_subscribed:sure",), ())
 
 
+def test_a_subscription_that_is_granted_later_is_no_trouble_any_more(gate: Gate) -> None:
+    gate._refused("in/sure", REFUSED)
+    gate._granted("in/sure")
+    assert gate.troubles[1:] == ()
+
+
 @pytest.mark.parametrize(("present", "n_waiting"), [(True, 0), (False, 1)], ids=["kept", "forgotten"])
 def test_inputs_of_the_old_link_stay_only_where_the_broker_forgot_them(
     gate: Gate, present: bool, n_waiting: int

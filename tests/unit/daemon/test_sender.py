@@ -167,3 +167,71 @@ def test_what_happened_while_the_broker_was_away_is_buffered_whatever_the_clock_
     office.turn()
     assert [msgspec.json.decode(payload)["buffered"] for payload in office.broker.payloads] == [True, False]
     outbox.close()
+
+
+def test_an_event_on_a_link_that_broke_goes_again_at_once_on_the_next(office: Office) -> None:
+    office.commit("a")
+    office.sender.pump()
+    office.answered = 1
+    office.sender.lost(1)
+    assert office.sender.n_refused == 0
+    office.sender.disconnected()
+    office.sender.connected()
+    office.turn(seconds=0.0)
+    assert office.broker.taken == ["a"]
+
+
+def break_links(office: Office, poison: str, *, turns: int = 200) -> None:
+    """Hang up whenever a topic comes, with everything that was on its way, and be there again at once."""
+    for _ in range(turns):
+        office.now += 0.1
+        office.sender.pump()
+        new = [ticket for ticket in office.broker.tickets if ticket > office.answered]
+        office.answered = max([office.answered, *new])
+        if poison in [office.broker.tickets[ticket] for ticket in new]:
+            for ticket in new:
+                office.sender.lost(ticket)
+            office.sender.disconnected()
+            office.sender.connected()
+        else:
+            for ticket in new:
+                office.broker.taken.append(office.broker.tickets[ticket])
+                office.sender.acknowledged(ticket)
+
+
+def test_an_event_that_ends_every_link_does_not_hold_up_the_others(office: Office) -> None:
+    office.commit("a", "poison", *["b"] * 20)
+    break_links(office, "poison")
+    assert sorted(office.broker.taken) == ["a", *["b"] * 20]
+    assert office.sender.n_refused == 1
+
+
+def test_an_event_that_ended_links_arrives_when_the_broker_takes_it(office: Office) -> None:
+    office.commit("a", "poison", "b")
+    break_links(office, "poison")
+    break_links(office, "nothing")
+    assert sorted(office.broker.taken) == ["a", "b", "poison"]
+    assert office.sender.n_refused == 0
+
+
+def test_when_a_refused_event_is_taken_the_other_refused_ones_follow_at_once(office: Office) -> None:
+    office.broker.refuses = {"no", "never"}
+    office.commit("no")
+    for _ in range(20):
+        office.turn(seconds=1.0)
+    office.commit("never")
+    office.turn()
+    office.broker.refuses = set()
+    office.turn(seconds=2.0)
+    office.turn(seconds=0.1)
+    assert sorted(office.broker.taken) == ["never", "no"]
+
+
+def test_a_refused_event_is_offered_again_within_eight_seconds_however_often_it_was(office: Office) -> None:
+    office.broker.refuses = {"no"}
+    office.commit("no")
+    for _ in range(100):
+        office.turn(seconds=1.0)
+    office.broker.refuses = set()
+    office.turn(seconds=8.0)
+    assert office.broker.taken == ["no"]

@@ -1,0 +1,8 @@
+"""Every row of the table, in the order of the page."""
+
+from __future__ import annotations
+
+from tests.faultlab import broker_faults, link_faults
+from tests.faultlab.table import FAULTS
+
+__all__ = ["FAULTS", "broker_faults", "link_faults"]
