@@ -134,6 +134,11 @@ class HealthReporter:
     def __post_init__(self) -> None:
         self._started = self.clock.monotonic()
 
+    @property
+    def incidents(self) -> tuple[str, ...]:
+        """Incidents that are remembered."""
+        return tuple(self._incidents)
+
     def remember(self, reason: str) -> None:
         """Keep an incident in the reasons for an hour, so that a person sees it."""
         self._incidents[reason] = self.clock.monotonic()

@@ -159,6 +159,7 @@ class Reporter:
             parts.status.failed(),
             parts.troubles(),
             self._bookkeeper.n_incidents,
+            self._health.incidents,
         )
         if now < self._next_health and condition == self._told:
             return

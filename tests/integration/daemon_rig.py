@@ -112,6 +112,7 @@ class Daemon:
         broker: str = "",
         settings: str = "",
         flood_n: int = 0,
+        gateway: str = "",
         file: str = "gateway.toml",
     ) -> None:
         self.folder = folder
@@ -120,17 +121,21 @@ class Daemon:
         self.log = folder / "daemon.log"
         folder.mkdir(parents=True, exist_ok=True)
         self.config.write_text(
-            f'[gateway]\nid = "{GATEWAY}"\n[http]\nport = {self.http_port}\n{settings}\n[alarms]\nflood_n = {flood_n}\n'
+            f'[gateway]\nid = "{GATEWAY}"\n{gateway}\n[alarms]\nflood_n = {flood_n}\n'
+            f"[http]\nport = {self.http_port}\n{settings}\n"
             f"[broker]\nport = {port}\nreconnect_min_s = 0.05\nreconnect_max_s = 0.2\n{broker}\n{sources}"
         )
         if not (folder / "bundles").exists():
             install_tiny_bundles(folder / "bundles")
         self.process: subprocess.Popen[bytes] | None = None
+        self.environment: dict[str, str] = {}
 
     def start(self, *, ready: bool = True, within_s: float = 20.0) -> Daemon:
         """Start, and by default wait until broker and worker are there."""
         with self.log.open("ab") as log:
-            self.process = subprocess.Popen([*COMMAND, "run", str(self.config)], stdout=log, stderr=log)
+            self.process = subprocess.Popen(
+                [*COMMAND, "run", str(self.config)], stdout=log, stderr=log, env=os.environ | self.environment
+            )
         if ready:
             until(self.ready, "the daemon is ready", within_s=within_s)
         return self
