@@ -113,7 +113,7 @@ class Dispatcher:
         )
         self.on_finished: Callable[[Item, protocol.Done], None] = self.settle
         self.on_lost: Callable[[str], None] = lambda _reason: None
-        self._unsettled: dict[int, Item] = {}
+        self._unsettled: dict[int, tuple[Item, Mapping[str, ModelFacts]]] = {}
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
         self.keeper = WorkerKeeper(
             self._ring,
@@ -251,7 +251,7 @@ class Dispatcher:
         item, slot = self._with_worker.pop(done.id)
         self._ring.release(slot)
         self._metrics.busy.inc(done.busy_ms / 1e3)
-        self._unsettled[item.id] = item
+        self._unsettled[item.id] = item, dict(self.lineup.facts)  # another model may be in use once it is settled
         self.on_finished(item, done)
 
     def settle(self, item: Item, done: protocol.Done, models: Mapping[str, ModelFacts] | None = None) -> None:
@@ -266,7 +266,7 @@ class Dispatcher:
         models : mapping of str to ModelFacts, optional
             Which model decided, by pipeline, where it was not the one in use.
         """
-        del self._unsettled[item.id]
+        facts = {**self._unsettled.pop(item.id)[1], **(models or {})}
         now = self._clock.monotonic()
         if isinstance(item.payload, FramePayload):
             self._frames.add(frame_key(item.source, item.payload))
@@ -274,9 +274,7 @@ class Dispatcher:
         for outcome in (as_told(each, item.shift_s) for each in done.outcomes):
             if outcome.pipeline in self.lineup.stopped:
                 continue
-            occasion = self._occasion_of(item, outcome, now)
-            if models and outcome.pipeline in models:
-                occasion = replace(occasion, model=models[outcome.pipeline])
+            occasion = self._occasion_of(item, outcome, facts, now)
             self._desk.take(outcome, occasion)
             if outcome.state is not None:
                 key = f"{outcome.pipeline}/{item.source}"
@@ -345,20 +343,25 @@ class Dispatcher:
         if not isinstance(item.payload, FramePayload) or (item.payload.part is None and not item.again):
             return False
         key = frame_key(item.source, item.payload)
-        others = [*(other for other, _ in self._with_worker.values()), *self._unsettled.values()]
+        others = [
+            *(other for other, _ in self._with_worker.values()),
+            *(other for other, _ in self._unsettled.values()),
+        ]
         pictures = [(other, other.payload) for other in others if isinstance(other.payload, FramePayload)]
         same = [other for other, picture in pictures if key is not None and frame_key(other.source, picture) == key]
         for other in same:
             other.token = item.token
         return bool(same)
 
-    def _occasion_of(self, item: Item, outcome: protocol.Outcome, now: float) -> Occasion:
+    def _occasion_of(
+        self, item: Item, outcome: protocol.Outcome, facts: Mapping[str, ModelFacts], now: float
+    ) -> Occasion:
         payload = item.payload
         at = outcome.at if outcome.at is not None else payload.arrived_at
         waited = now - item.arrived_at
         part = payload.part if isinstance(payload, FramePayload) else None
         occasion = self._occasion(outcome.pipeline, item.source, at, payload.arrived_at, waited, part=part)
-        return replace(occasion, seq=payload.seq, payload=payload)
+        return replace(occasion, seq=payload.seq, payload=payload, model=facts.get(outcome.pipeline, occasion.model))
 
     def _occasion(
         self,

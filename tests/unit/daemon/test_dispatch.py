@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.intake import Item
 from edge_runtime.daemon.protocol import Building, Built
 from edge_runtime.errors import BundleCompatibilityError
+from edge_runtime.findings import Finding
+from edge_runtime.messages import Alert, decode
 from tests.unit.daemon.dispatchers import Hall, answers
+
+BAD = Finding("vision.defect", "crack", 0.9, 0.6, 0.4, abnormal=True, clearable=False)
 
 
 @pytest.fixture
@@ -99,6 +105,21 @@ def test_a_copy_of_a_frame_that_the_worker_has_is_dropped_and_acknowledges_it_in
     hall.finish(1, protocol.Outcome("surface"))
     hall.journal.flush(0.0, force=True)
     assert (before, hall.acknowledged, hall.dropped("sure", "repeated")) == ([], [(2, 0)], 1)
+
+
+def test_what_is_told_late_names_the_model_that_judged_and_not_its_successor(hall: Hall) -> None:
+    hall.stand_up()
+    waiting: list[tuple[Item, protocol.Done]] = []
+    hall.dispatcher.on_finished = lambda item, done: waiting.append((item, done))
+    hall.publish("sure")
+    hall.dispatcher.feed()
+    hall.finish(1, protocol.Outcome("surface", (BAD,)))
+    judged_by = hall.dispatcher.facts["surface"]
+    hall.dispatcher.lineup._facts["surface"] = replace(judged_by, version="2.0.0", sha256="2" * 64)
+    hall.dispatcher.settle(*waiting[0])
+    hall.journal.flush(0.0, force=True)
+    told = [decode(each.payload, Alert) for each in hall.outbox.unsent(10) if each.topic == "alert/event"]
+    assert [(alert.model_version, alert.model_sha256) for alert in told] == [(judged_by.version, judged_by.sha256)]
 
 
 def test_two_frames_of_one_millisecond_are_both_worked_on(hall: Hall) -> None:
