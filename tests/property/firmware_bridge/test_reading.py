@@ -16,27 +16,11 @@ from firmware_bridge.model import read_model
 from firmware_bridge.plan import plan_program
 from firmware_bridge.samples import make_samples, most_samples
 from firmware_bridge.targets import TARGETS
+from tests.property.firmware_bridge.mutations import mutated
 
 MUTATIONS = 150
 #: Of the processor, for one model; an undamaged one takes a few milliseconds.
 LONGEST_S = 5.0
-
-
-def _mutated(data: bytes, dice: random.Random) -> bytes:
-    damaged = bytearray(data)
-    kind = dice.randrange(4)
-    if kind == 0:
-        for _ in range(dice.randrange(1, 4)):
-            damaged[dice.randrange(len(damaged))] ^= 1 << dice.randrange(8)
-    elif kind == 1:
-        for _ in range(dice.randrange(1, 9)):
-            damaged[dice.randrange(len(damaged))] = dice.choice((0, 1, 127, 128, 255))
-    elif kind == 2:
-        return bytes(damaged[: dice.randrange(len(damaged))])
-    else:
-        at = dice.randrange(len(damaged))
-        damaged[at : at + 12] = dice.randbytes(12)
-    return bytes(damaged)
 
 
 def _emit(data: bytes) -> None:
@@ -52,7 +36,7 @@ def _survives(data: bytes, mutations: int, seed: int) -> Counter[str]:
     """Emit damaged copies of a model; anything but a refusal by name or an emission is an error of ours."""
     dice, tally = random.Random(seed), Counter[str]()
     for _ in range(mutations):
-        damaged = _mutated(data, dice)
+        damaged = mutated(data, dice)
         start = time.process_time()
         try:
             _emit(damaged)
