@@ -115,6 +115,12 @@ class AlarmDesk:
         self._settings = settings
         self.changed = True
 
+    def resettle(self, settings: Alarms) -> None:
+        """Take over when alarms are a flood; one that there is goes on under the new limit."""
+        if settings != self._settings:
+            self._settings = settings
+            self._book.flood = Flood(settings.flood_n, settings.flood_window_s, self._book.flood.state)
+
     def acknowledge(self, alert_id: str) -> bool:
         """Note that a person has seen an alarm; False when there is no such unacknowledged one."""
         return self._tell_all(self._book.acknowledge(alert_id.upper(), now_s=self._lasting()))

@@ -34,8 +34,31 @@ audit = logging.getLogger("edge_runtime.audit")
 _REMEMBERED = 1024
 _WAITING = 64
 
-#: Obeys one command and says what happened; raises when it cannot.
-Obey = Callable[[Command], str]
+
+class Promise:
+    """The result of an order that takes a while; kept once, whoever waits for it."""
+
+    def __init__(self) -> None:
+        self._result: tuple[str, str] | None = None
+        self._listeners: list[Callable[[str, str], None]] = []
+
+    def keep(self, text: str, *, reason: str = "") -> None:
+        """Tell what happened; ``reason`` is a stable word when the order could not be carried out."""
+        self._result = text, reason
+        listeners, self._listeners = self._listeners, []
+        for listener in listeners:
+            listener(text, reason)
+
+    def then(self, listener: Callable[[str, str], None]) -> None:
+        """Have the text and the reason told, now or later."""
+        if self._result is None:
+            self._listeners.append(listener)
+        else:
+            listener(*self._result)
+
+
+#: Obeys one command and says what happened, or promises to; raises when it cannot.
+Obey = Callable[[Command], "str | Promise"]
 
 
 class OrderQueue:
@@ -80,10 +103,11 @@ class Orders:
         self._clock = clock
         self._trail = trail
         self._answered: OrderedDict[tuple[str, str, str], Reply] = OrderedDict()
+        self._promised: dict[tuple[str, str, str], list[Callable[[Reply], None]]] = {}
         for issuer, reply in trail.answered(_REMEMBERED) if trail is not None else ():
             self._answered[issuer, reply.command, reply.id] = reply
 
-    def take(self, name: str, payload: bytes) -> Reply:
+    def take(self, name: str, payload: bytes, answer: Callable[[Reply], None]) -> None:
         """Obey a command, or say why not.
 
         Parameters
@@ -92,46 +116,63 @@ class Orders:
             ``noun/verb`` of its topic.
         payload : bytes
             As it came.
-
-        Returns
-        -------
-        reply : Reply
-            The same one again for an id of the same issuer that was answered before, also by an earlier run. It may
-            be sent when the journal has committed.
+        answer : callable
+            Takes the reply, now or when what was promised has happened: the same one again for an id of the same
+            issuer that was answered before, also by an earlier run. It may be sent when the journal has committed.
         """
         received_ms = round(self._clock.wall() * 1000)
         try:
             command = decode_command(name, payload)
         except MessageError as error:
-            return self._unreadable(name, error.reason, str(error))
+            answer(self._unreadable(name, error.reason, str(error)))
+            return
         except UNFORESEEN as error:
-            return self._unreadable(name, "internal", f"this release cannot read it: {error!r}")
+            answer(self._unreadable(name, "internal", f"this release cannot read it: {error!r}"))
+            return
         key = (command.issuer, name, command.id)
+        if key in self._promised:
+            self._promised[key].append(answer)
+            return
         before = self._answered.get(key)
         if before is not None:
             audit.info("command=%s issuer=%r id=%s answered_before=True", name, command.issuer, command.id)
-            return before
-        reply = self._carry_out(name, command)
+            answer(before)
+            return
+        self._promised[key] = [answer]
+        outcome = self._carry_out(name, command)
+        if isinstance(outcome, Reply):
+            self._settle(name, command, outcome, received_ms)
+        else:
+            outcome.then(
+                lambda text, reason: self._settle(
+                    name, command, self._reply(command.id, name, reason=reason, text=text), received_ms
+                )
+            )
+
+    def _settle(self, name: str, command: Command, reply: Reply, received_ms: int) -> None:
+        """Write a reply down and give it to everyone who asked."""
+        key = (command.issuer, name, command.id)
         audit.info("command=%s issuer=%r id=%s ok=%s text=%r", name, command.issuer, command.id, reply.ok, reply.text)
         if self._trail is not None:
             self._trail.write(command, reply, received_ms=received_ms)
         self._answered[key] = reply
         while len(self._answered) > _REMEMBERED:
             self._answered.popitem(last=False)
-        return reply
+        for answer in self._promised.pop(key):
+            answer(reply)
 
     def _unreadable(self, name: str, reason: str, text: str) -> Reply:
         """Refuse what is no command."""
         audit.info("command=%r reason=%s text=%r", name[:128], reason, text[:256])
         return self._reply("", name, reason=reason, text=text)
 
-    def _carry_out(self, name: str, command: Command) -> Reply:
+    def _carry_out(self, name: str, command: Command) -> Reply | Promise:
         obey = self._obey.get(name)
         if obey is None:
             known = ", ".join(sorted(self._obey))
             return self._reply(command.id, name, reason="unsupported", text=f"this release obeys {known}")
         try:
-            return self._reply(command.id, name, text=obey(command))
+            result = obey(command)
         except MessageError as error:
             return self._reply(command.id, name, reason=error.reason, text=str(error))
         except EdgeRuntimeError as error:
@@ -139,6 +180,7 @@ class Orders:
         except UNFORESEEN as error:
             _log.exception("stage=processing command=%s", name)
             return self._reply(command.id, name, reason="internal", text=f"a fault of this release: {error!r}")
+        return result if isinstance(result, Promise) else self._reply(command.id, name, text=result)
 
     def _reply(self, command_id: str, name: str, *, reason: str = "", text: str) -> Reply:
         return Reply(

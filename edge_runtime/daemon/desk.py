@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import msgspec
 
@@ -99,6 +99,28 @@ class Desk(AlarmDesk):
         """Correct the times of alarms and parts that were taken before the clock was set, by so many seconds."""
         super().shift_times(offset_s)
         self._parts.shift(offset_s, before_s=NEVER_SET_BEFORE_S)
+
+    def reconfigure(self, pipelines: Sequence[Pipeline], settings: Alarms, gateway: Gateway) -> None:
+        """Take over other rules; what stands of pipelines and sources that are gone is ended, and told.
+
+        Parameters
+        ----------
+        pipelines : sequence of Pipeline
+            From now on.
+        settings : Alarms
+            From now on.
+        gateway : Gateway
+            What messages say from now on.
+        """
+        judging = {pipeline.id for pipeline in pipelines if pipeline.verdict != "none"}
+        for decided in self._parts.close(self._rules.keys() - judging, self._rules, now=self._clock.monotonic()):
+            self._judge(decided, NO_MODEL, None)
+        self._pipelines = {pipeline.id: pipeline for pipeline in pipelines}
+        self._rules = {name: part_rule(pipeline) for name, pipeline in self._pipelines.items()}
+        self._evidence.reconfigure(pipelines)
+        self._gateway = gateway
+        self.resettle(settings)
+        self.retire_gone()
 
     def judges(self, pipeline: str) -> bool:
         """Whether the pipeline gives verdicts."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -98,8 +98,7 @@ class Dispatcher:
         self._on_outcome = on_outcome
         self._on_incident = on_incident
         self._rotation = Rotation(mailboxes.values())
-        self._cameras = {camera.id for camera in config.cameras}
-        self._columns = {sensor.id: [channel.name for channel in sensor.channels] for sensor in config.sensors}
+        self._declare(config)
         self._states: dict[str, bytes] = {}
         self._with_worker: dict[int, tuple[Item, int]] = {}
         self._frames = FrameMemory()
@@ -173,6 +172,27 @@ class Dispatcher:
             pipeline by its status.
         """
         self.lineup.swap(Swap(models, frozenset(gone), ended=ended or (lambda _reason: None)))
+
+    def reconfigure(self, config: Config, mailboxes: Mapping[str, Mailbox[Item]]) -> None:
+        """Take over other sources and pipelines; the worker has nothing of those that leave."""
+        self._config = config
+        self._mailboxes = mailboxes
+        self._rotation = Rotation(mailboxes.values())
+        self._declare(config)
+        now = self._clock.monotonic()
+        kept = {f"{pipeline.id}/{sensor}" for pipeline in config.pipelines for sensor in pipeline.sensors}
+        for key in self._states.keys() - kept:
+            del self._states[key]
+            self._journal.set_state(WINDOW + key, None, now=now)
+
+    def _declare(self, config: Config) -> None:
+        self._cameras = {camera.id for camera in config.cameras}
+        self._columns = {sensor.id: [channel.name for channel in sensor.channels] for sensor in config.sensors}
+
+    def holds(self, sources: Container[str]) -> bool:
+        """Whether an input of these sources is with the worker or waits for it."""
+        held = any(item.source in sources for item, _ in self._with_worker.values())
+        return held or any(len(mailbox) > 0 for name, mailbox in self._mailboxes.items() if name in sources)
 
     def feed(self) -> None:
         """Hand inputs to the worker, each source in its turn, as long as it has room."""
@@ -311,7 +331,10 @@ class Dispatcher:
                 self.give_up(item, "set_aside", f"workers died of it ({lost.reason}); kept as {path}")
         back = [self._with_worker[number][0] for number in (lost.in_hand, *lost.waiting) if number in self._with_worker]
         for item in reversed(back):
-            self._mailboxes[item.source].put_back([item])
+            if item.source in self._mailboxes:
+                self._mailboxes[item.source].put_back([item])
+            else:
+                self.give_up(item, "source_gone")
         for _, slot in self._with_worker.values():
             self._ring.release(slot)
         self._with_worker.clear()

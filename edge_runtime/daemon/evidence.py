@@ -96,13 +96,18 @@ class EvidenceClerk:
         metrics: Metrics,
         max_payload_bytes: int,
     ) -> None:
-        self._limits = {
-            each.id: min(each.max_evidence_bytes, max_payload_bytes) if each.evidence == "raised" else 0
-            for each in pipelines
-        }
+        self._max_payload_bytes = max_payload_bytes
+        self.reconfigure(pipelines)
         self._address = address
         self._new_id = new_id
         self._metrics = metrics
+
+    def reconfigure(self, pipelines: Iterable[Pipeline]) -> None:
+        """Take over what these pipelines want."""
+        self._limits = {
+            each.id: min(each.max_evidence_bytes, self._max_payload_bytes) if each.evidence == "raised" else 0
+            for each in pipelines
+        }
 
     def attach(self, alert: Alert, found: Input | None) -> tuple[Alert, Outgoing | None]:
         """Name the input in an alert that was just raised.

@@ -10,9 +10,9 @@ from collections.abc import Callable
 
 from msgspec.structs import replace
 
-from edge_runtime.config import BrokerSettings
+from edge_runtime.config import BrokerSettings, Config
 from edge_runtime.daemon.complaints import Complaints
-from edge_runtime.daemon.intake import GivenUp, Intake, Notice
+from edge_runtime.daemon.intake import GivenUp, Intake, Item, Message, Notice
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.errors import BrokerError
 from edge_runtime.mqtt.interface import AckToken, Incoming, SessionCallbacks, Subscription
@@ -97,6 +97,27 @@ class Inlet:
             else:
                 self._session.resume()
 
+    def reconfigure(self, config: Config) -> list[Item]:
+        """Take over other sources and subscribe to them.
+
+        Returns
+        -------
+        left : list of Item
+            Inputs of sources that are gone.
+        """
+        left = self._intake.reconfigure(config, self._refuse)
+        self._session.subscribe([Subscription(*each) for each in self._intake.subscriptions()])
+        self._not_subscribed = tuple(name for name in self._not_subscribed if name in self._intake.mailboxes)
+        return left
+
+    def go_on(self) -> None:
+        """Take what waited for sources to change, which they do not."""
+        self._intake.go_on(self._refuse)
+
+    def _refuse(self, message: Message) -> None:
+        """Give up a message that belongs to no source."""
+        self._notify(GivenUp("unknown", "unknown_topic", message.token, None, 0.0))
+
     def shut(self) -> None:
         """Take nothing any more: what comes during the goodbye the broker delivers again."""
         self._is_shut = True
@@ -115,7 +136,7 @@ class Inlet:
         if self._is_shut:
             return
         if not self._intake.take(message):
-            self._notify(GivenUp("unknown", "unknown_topic", message.token, None, 0.0))
+            self._refuse(message)
             return
         if self._intake.wants_pause():
             self._is_held = True

@@ -7,6 +7,7 @@ Pictures are not decoded here.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -156,31 +157,91 @@ class Intake:
         self._overload = overload
         self._lasting = lasting
         self._ids = itertools.count(1)
-        self._sources: dict[str, Camera | Sensor] = {camera.id: camera for camera in config.cameras}
+        self._lock = threading.RLock()
+        self._waiting: dict[str, list[Message]] = {}
+        self._sources: dict[str, Camera | Sensor] = {}
+        self.mailboxes: dict[str, Mailbox[Item]] = {}
+        self._declare(config)
+
+    def _declare(self, config: Config) -> None:
+        """Take over sources; a mailbox whose policy stays is kept, and what waits in one whose policy changes."""
+        self._sources = {camera.id: camera for camera in config.cameras}
         self._sources |= {sensor.id: sensor for sensor in config.sensors}
-        self.mailboxes: dict[str, Mailbox[Item]] = {
-            name: Mailbox(name, source.queue.depth, source.queue.overflow) for name, source in self._sources.items()
-        }
+        mailboxes: dict[str, Mailbox[Item]] = {}
+        for name, source in self._sources.items():
+            queue, old = source.queue, self.mailboxes.get(name)
+            if old is None or (old.depth, old.overflow) != (queue.depth, queue.overflow):
+                mailboxes[name] = Mailbox(name, queue.depth, queue.overflow)
+                mailboxes[name].put_back([] if old is None else old.remove(lambda _item: True))
+            else:
+                mailboxes[name] = old
+        self.mailboxes = mailboxes
         self._filters = [(pattern, name) for name, source in self._sources.items() for pattern in topics_of(source)]
         self._find = lru_cache(maxsize=16_384)(self._match)
+
+    def keep_waiting(self, sources: Iterable[str]) -> None:
+        """Look at nothing more of these sources until ``reconfigure`` or ``go_on``; what comes of them waits unread."""
+        with self._lock:
+            for name in sources:
+                self._waiting.setdefault(name, [])
+
+    def go_on(self, refuse: Callable[[Message], None]) -> None:
+        """Take what waited unread.
+
+        Parameters
+        ----------
+        refuse : callable
+            Takes a message whose topic is that of no source.
+        """
+        with self._lock:
+            waited, self._waiting = self._waiting, {}
+            for message in (each for messages in waited.values() for each in messages):
+                if not self.take(message):
+                    refuse(message)
+
+    def reconfigure(self, config: Config, refuse: Callable[[Message], None]) -> list[Item]:
+        """Take over other sources, then what waited unread.
+
+        Parameters
+        ----------
+        config : Config
+            From now on.
+        refuse : callable
+            Takes a message whose topic is that of no source any more.
+
+        Returns
+        -------
+        left : list of Item
+            Inputs of sources that are gone.
+        """
+        with self._lock:
+            before = self.mailboxes
+            self._declare(config)
+            gone = [mailbox for name, mailbox in before.items() if name not in self.mailboxes]
+            left = [item for mailbox in gone for item in mailbox.remove(lambda _item: True)]
+            self.go_on(refuse)
+        return left
 
     def subscriptions(self) -> list[tuple[str, int]]:
         """Topic filters and their QoS."""
         return [(pattern, source.qos) for source in self._sources.values() for pattern in topics_of(source)]
 
     def source_of(self, topic_filter: str) -> str:
-        """Give the source that one of the subscriptions is for."""
-        return next(name for pattern, name in self._filters if pattern == topic_filter)
+        """Give the source that one of the subscriptions is for; ``unknown`` when it is gone."""
+        return next((name for pattern, name in self._filters if pattern == topic_filter), "unknown")
 
     def forget(self) -> None:
         """Remove what came on a link that is gone and that the broker delivers again, since nobody acknowledged it."""
-        for name, mailbox in self.mailboxes.items():
-            for _ in mailbox.remove(lambda item: item.token is not None):
-                self._metrics.drop(name, "redelivered")
+        with self._lock:
+            for name, messages in self._waiting.items():
+                self._waiting[name] = [message for message in messages if message.token is None]
+            for name, mailbox in self.mailboxes.items():
+                for _ in mailbox.remove(lambda item: item.token is not None):
+                    self._metrics.drop(name, "redelivered")
 
     def wants_pause(self) -> bool:
-        """Whether a mailbox that may not drop is full, so that reading from the broker must stop."""
-        return any(mailbox.full for mailbox in self.mailboxes.values())
+        """Whether a mailbox that may not drop is full, or sources are to change, so that reading must stop."""
+        return bool(self._waiting) or any(mailbox.full for mailbox in self.mailboxes.values())
 
     def take(self, message: Message) -> bool:
         """Put a message into its source's mailbox.
@@ -190,11 +251,18 @@ class Intake:
         known : bool
             False when no source has this topic; it is counted, and its acknowledgement is the caller's.
         """
+        with self._lock:
+            return self._take(message)
+
+    def _take(self, message: Message) -> bool:
         name = self._find(message.topic)
         if name is None:
             self._metrics.drop("unknown", "unknown_topic")
             self._complaints.say("receiving", "unknown", "unknown_topic", f"topic={message.topic[:128]!r}")
             return False
+        if name in self._waiting:
+            self._waiting[name].append(message)
+            return True
         source = self._sources[name]
         self._metrics.received.labels(name).inc()
         overload = self._overload() if message.token is None else ""

@@ -232,8 +232,12 @@ class StatusBoard:
         self._statuses[pipeline] = new
         self._publish(pipeline, new)
 
+    def forget(self, pipeline: str) -> None:
+        """Say nothing more of a pipeline that is gone."""
+        self._statuses.pop(pipeline, None)
+
     def failed(self) -> tuple[str, ...]:
-        """Pipelines that do not run."""
+        """Pipelines that do not run, although they should."""
         return tuple(name for name, status in self._statuses.items() if status.status == "failed")
 
     def publish_all(self) -> None:

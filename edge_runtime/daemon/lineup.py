@@ -171,6 +171,13 @@ class Lineup:
         """Change what the worker runs, after the changes that were asked for before."""
         self._waiting.append(swap)
 
+    def amend(self, models: Mapping[str, PipelineModel]) -> None:
+        """Take over pipelines whose plan is the same, so that no worker needs to know; others changed meanwhile."""
+        for name, model in models.items():
+            if name in self._models and self._models[name].plan == model.plan:
+                self._models[name] = model
+                self._roster.replace(name, model)
+
     def stop(self, pipeline: str) -> None:
         """Run a pipeline no longer; the worker goes on without it."""
         self.stopped.add(pipeline)
@@ -178,13 +185,13 @@ class Lineup:
         self._on_status(pipeline, "stopped", "")
         self.swap(Swap({}))
 
-    def start(self, pipeline: str, model: PipelineModel) -> None:
-        """Run a pipeline that was stopped or failed."""
+    def start(self, pipeline: str, model: PipelineModel, ended: Callable[[str], None] = _nobody) -> None:
+        """Run a pipeline that was stopped or failed; ``ended`` as for a swap."""
         self.stopped.discard(pipeline)
         self._models[pipeline] = model
         self._facts[pipeline] = model.facts
         self._on_status(pipeline, "degraded", "the worker is starting")
-        self.swap(Swap({pipeline: model}))
+        self.swap(Swap({pipeline: model}, ended=ended))
 
     def poll(self, keeper: WorkerKeeper, now: float) -> None:
         """Begin what is due, and let the worker beside take over when it may."""

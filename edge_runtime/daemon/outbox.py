@@ -199,6 +199,16 @@ class Outbox:
         self.n_removed += 1
         self._may_purge = True
 
+    def rebound(
+        self, *, max_bytes: int, retention_s: float, evidence_max_bytes: int, evidence_max_age_s: float
+    ) -> None:
+        """Keep other bounds from the next purge and commit on; the parameters are those of the constructor."""
+        self._max_bytes = max_bytes
+        self._retention_s = retention_s
+        self._evidence_max_bytes = evidence_max_bytes
+        self._evidence_max_age_s = evidence_max_age_s
+        self._may_purge = True
+
     def commit(self, events: Sequence[Outgoing], state: Mapping[str, bytes | None]) -> None:
         """Make events and the state that goes with them durable in one transaction.
 

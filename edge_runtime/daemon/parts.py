@@ -8,7 +8,7 @@ delivered twice does not make a second verdict.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -214,6 +214,16 @@ class PartBook:
         for key, seen in self._decided.items():
             if seen.at < before_s:
                 self._decided[key] = _Seen(seen.at + offset_s, seen.since)
+
+    def close(self, pipelines: Container[str], rules: dict[str, PartRule], *, now: float) -> list[Decided]:
+        """Decide every open part of pipelines that will hear nothing more, as if its deadline had passed."""
+        return [
+            self._decide(
+                *key, part_open, missing=tuple(sorted(rules[key[0]].cameras - part_open.answers.keys())), now=now
+            )
+            for key, part_open in list(self._open.items())
+            if key[0] in pipelines
+        ]
 
     def next_due(self) -> float | None:
         """Monotonic time of the next deadline, s; None when no part is open."""

@@ -164,6 +164,12 @@ class Releases:
         if self._underway is not None and self._underway.trial.stage == "probation":
             self._underway.trial.lose(_WORDS.get(reason, reason))
 
+    def reconfigure(self, config: Config, trusted: tuple[bytes, ...]) -> None:
+        """Take over other pipelines and keys; a trial that is under way begins again on them."""
+        self._end_trial()
+        self._config, self._trusted = config, trusted
+        self._not_before = 0.0
+
     def close(self) -> None:
         """Let every input go and end all processes; what is under way goes on at the next start."""
         self._end_trial()

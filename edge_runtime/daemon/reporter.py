@@ -100,16 +100,26 @@ class Reporter:
 
     def greet(self) -> None:
         """Say everything that is retained: the broker may have forgotten it."""
-        parts, wall = self._parts, self._clock.wall()
+        parts = self._parts
         parts.front.say_available(ONLINE)
-        names = [pipeline.id for pipeline in self._config.pipelines]
-        born = lifecycle.birth(self._config.gateway.id, self._gateway, parts.dispatcher.facts, names, wall)
-        parts.front.say_birth(born)
+        self._say_birth()
         parts.status.publish_all()
         for name in parts.dispatcher.lineup.models:
             self.say_installed(name)
         parts.desk.changed = True
         self._next_health = 0.0
+
+    def _say_birth(self) -> None:
+        """Say what runs."""
+        names = [pipeline.id for pipeline in self._config.pipelines]
+        facts, wall = self._parts.dispatcher.facts, self._clock.wall()
+        self._parts.front.say_birth(lifecycle.birth(self._config.gateway.id, self._gateway, facts, names, wall))
+
+    def reconfigure(self, config: Config, gateway: Gateway) -> None:
+        """Take over another configuration, and say it when there is a link; at a later one all is said anyway."""
+        self._config, self._gateway = config, gateway
+        self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
+        self._say_birth()
 
     def say_installed(self, pipeline: str) -> None:
         """Say which model a pipeline runs."""

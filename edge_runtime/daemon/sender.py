@@ -73,6 +73,12 @@ class Sender:
         self._tickets.clear()
         self._refusals.end_trial()
 
+    def set_rate(self, drain_per_s: float) -> None:
+        """Send at most so many events per second from now on."""
+        self._rate = drain_per_s
+        self._burst = max(1.0, drain_per_s * _BURST_S)
+        self._allowance = min(self._allowance, self._burst)
+
     def disconnected(self) -> None:
         """Forget what was on its way; it stays unsent in the outbox."""
         self._tickets.clear()

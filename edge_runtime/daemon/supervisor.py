@@ -33,7 +33,7 @@ from edge_runtime.daemon.intake import GivenUp, Intake, PartSeen
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.lasting import LASTING, LastingClock, kernel_boot_id
 from edge_runtime.daemon.metrics import Metrics
-from edge_runtime.daemon.models import PipelineModel, load_models, record_answers, trusted_pems
+from edge_runtime.daemon.models import PipelineModel, load_model, load_models, record_answers, trusted_pems
 from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken, Published
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.pages import pages
@@ -42,17 +42,19 @@ from edge_runtime.daemon.references import References
 from edge_runtime.daemon.release_book import RELEASE
 from edge_runtime.daemon.release_orders import release_orders
 from edge_runtime.daemon.release_parts import make_releases
+from edge_runtime.daemon.reloading import Affected, Reloader
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.service import ServiceManager, find_service_manager, forget_service_manager
 from edge_runtime.daemon.setaside import SetAside
 from edge_runtime.daemon.state import claim_state_dir
+from edge_runtime.daemon.stopping import STOPPED_PIPELINE, Switchboard, restore_stopped
 from edge_runtime.daemon.telling import Gateway, Occasion
 from edge_runtime.daemon.timekeeping import HELD, TimeKeeper, Wall
 from edge_runtime.daemon.trail import AUDIT, Trail
 from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError
-from edge_runtime.messages import OFFLINE, STOPPED, EventIds
+from edge_runtime.messages import OFFLINE, STOPPED, EventIds, Reply
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming, Outgoing, SessionCallbacks
 from edge_runtime.mqtt.session import Session
@@ -79,6 +81,8 @@ class Supervisor:
         Both clocks.
     service : ServiceManager
         Who started it and watches it; a silent one by default.
+    path : Path
+        The file that the configuration came from, for reading it again.
 
     Raises
     ------
@@ -86,7 +90,13 @@ class Supervisor:
         If the state folder, its database, or the HTTP port cannot be used, or another daemon uses them.
     """
 
-    def __init__(self, config: Config, clock: Clock | None = None, service: ServiceManager | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        clock: Clock | None = None,
+        service: ServiceManager | None = None,
+        path: Path | None = None,
+    ) -> None:
         self._config = config
         self._service = service or ServiceManager()
         real = clock or Clock()
@@ -95,6 +105,7 @@ class Supervisor:
         self._notes: deque[Note] = deque()
         self._order_queue = OrderQueue()
         self._disk_trouble = ""
+        self._connected = False
         self._no_commands: tuple[str, ...] = ()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
@@ -161,8 +172,16 @@ class Supervisor:
             topics=self._topics,
             clock=self._clock,
         )
+        self._references = References(self._desk, self._metrics, self._complaints, self._health.hold)
+        self._references.retire(config.pipelines)
+        self._reporter = self._make_reporter()
+        self._reloader = self._make_reloader(path)
+        self._reload_wanted = False
+        switchboard = self._make_switchboard()
         self._orders = Orders(
             {
+                "config/reload": self._reloader.obeying(),
+                **switchboard.orders(),
                 "alert/ack": acknowledging(self._desk.acknowledge),
                 "alert/shelve": shelving(self._desk.shelve),
                 "alert/unshelve": unshelving(self._desk.unshelve),
@@ -172,16 +191,15 @@ class Supervisor:
             self._clock,
             Trail(self._outbox.load_state(AUDIT), self._journal, boot_id=self._gateway.boot_id, clock=self._clock),
         )
-        self._references = References(self._desk, self._metrics, self._complaints, self._health.hold)
-        self._references.retire(config.pipelines)
-        self._reporter = self._make_reporter()
         self._http = self._make_http()
-        for name in self._models:
+        stopped = self._dispatcher.lineup.stopped
+        for name in self._models.keys() - stopped:
             self._status.set(name, "degraded", "the worker is starting", self._models[name].facts)
         for name, reason in refused.items():
             _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
             self._status.set(name, "failed", reason)
-        self._connected = False
+        for name in stopped:
+            self._pipeline_changed(name, "stopped", "")
         self._ready = False
 
     # The loop ---------------------------------------------------------------------------------------------------
@@ -205,6 +223,11 @@ class Supervisor:
         self._stopping = True
         os.eventfd_write(self._wake_fd, 1)
 
+    def reload(self) -> None:
+        """Ask for the configuration to be read again; may be called from a signal handler or another thread."""
+        self._reload_wanted = True
+        os.eventfd_write(self._wake_fd, 1)
+
     def _turn(self, wait_s: float) -> None:
         """One round of the loop."""
         self._wait([self._wake_fd, *self._dispatcher.keeper.filenos(), *self._releases.filenos()], wait_s)
@@ -215,6 +238,9 @@ class Supervisor:
             self._take(self._notes.popleft())
         while not self._journal.fault and (order := self._order_queue.take()) is not None:
             self._obey(order)
+        if self._reload_wanted and not self._reloader.busy:
+            self._reload_wanted = False
+            self._reloader.reload()
         self._dispatcher.poll()
         self._releases.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
@@ -394,6 +420,12 @@ class Supervisor:
             on_outcome=self._show,
             on_status=self._pipeline_changed,
             on_incident=self._health.remember,
+            stopped=restore_stopped(
+                self._outbox.load_state(STOPPED_PIPELINE),
+                self._config.pipelines,
+                self._journal,
+                now=self._clock.monotonic(),
+            ),
         )
         windows = {key.removeprefix(WINDOW): value for key, value in self._outbox.load_state(WINDOW).items()}
         dispatcher.restore_windows(listening((sensor.id for sensor in self._config.sensors), windows))
@@ -417,6 +449,41 @@ class Supervisor:
             lambda: self._inlet.troubles + self._no_commands + self._releases.book.troubles + self._time.troubles,
         )
         return Reporter(self._config, self._gateway, parts, self._health, self._clock)
+
+    def _make_reloader(self, path: Path | None) -> Reloader:
+        affected = Affected(
+            self._intake,
+            self._inlet,
+            self._desk,
+            self._dispatcher,
+            self._journal,
+            self._outbox,
+            self._sender,
+            self._front,
+            self._status,
+            self._reporter,
+            self._releases,
+            self._references,
+            self._ids,
+        )
+        return Reloader(
+            path,
+            self._config,
+            self._gateway,
+            self._store,
+            affected,
+            now=self._clock.monotonic,
+            on_incident=self._health.remember,
+        )
+
+    def _make_switchboard(self) -> Switchboard:
+        return Switchboard(
+            self._dispatcher.lineup,
+            self._journal,
+            lambda: self._reloader.config,
+            lambda config, pipeline: load_model(config, pipeline, self._store),
+            now=self._clock.monotonic,
+        )
 
     def _make_http(self) -> HttpServer | None:
         settings = self._config.http
@@ -478,10 +545,13 @@ class Supervisor:
 
     def _obey(self, message: Incoming) -> None:
         """Carry out a command; it is answered and acknowledged after the commit."""
-        reply = self._orders.take(self._front.command_name(message.topic) or "", message.payload)
-        known = "unknown" if reply.reason == "unknown_command" else reply.command
-        self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
-        self._journal.finish(OrderToken(message, reply), now=self._clock.monotonic())
+
+        def answer(reply: Reply) -> None:
+            known = "unknown" if reply.reason == "unknown_command" else reply.command
+            self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
+            self._journal.finish(OrderToken(message, reply), now=self._clock.monotonic())
+
+        self._orders.take(self._front.command_name(message.topic) or "", message.payload, answer)
 
     # The end ----------------------------------------------------------------------------------------------------
 
@@ -524,7 +594,7 @@ class Supervisor:
 
 
 def run_daemon(path: Path) -> None:
-    """Run the daemon of a configuration file until SIGTERM or SIGINT.
+    """Run the daemon of a configuration file until SIGTERM or SIGINT; SIGHUP has it read the file again.
 
     Parameters
     ----------
@@ -540,11 +610,12 @@ def run_daemon(path: Path) -> None:
     """
     service = find_service_manager(os.environ, os.getpid())
     forget_service_manager()
-    supervisor = Supervisor(load_config(path), service=service)
+    supervisor = Supervisor(load_config(path), service=service, path=path)
 
     def leave(_number: int, _frame: object) -> None:
         supervisor.stop()
 
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
+    signal.signal(signal.SIGHUP, lambda _number, _frame: supervisor.reload())
     supervisor.run()

@@ -128,7 +128,7 @@ def test_acknowledging_what_does_not_exist_is_answered_by_name(plant: Plant) -> 
 
 
 def test_command_that_this_release_does_not_know_is_answered(plant: Plant) -> None:
-    answer = plant.consumer.reply(plant.consumer.command("pipe/stop", pipeline="surface"))
+    answer = plant.consumer.reply(plant.consumer.command("capture/start", source="cam1", n_messages=1))
     assert (answer["ok"], answer["reason"]) == (False, "unsupported")
 
 

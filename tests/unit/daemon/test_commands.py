@@ -5,11 +5,19 @@ from __future__ import annotations
 import pytest
 
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.commands import OrderQueue, Orders
-from edge_runtime.messages import MAX_COMMAND_BYTES, Command
+from edge_runtime.daemon.commands import OrderQueue, Orders, Promise
+from edge_runtime.messages import MAX_COMMAND_BYTES, Command, Reply
 from edge_runtime.mqtt.interface import Incoming
 
 ACK = b'{"issuer":"ann","id":"c1","alert_id":"01hf7yat000000000000000000"}'
+CLOCK = Clock(lambda: 1.0, lambda: 1.0)
+
+
+def replies_to(orders: Orders, payload: bytes) -> list[Reply]:
+    """Give an order, and what is answered so far."""
+    replies: list[Reply] = []
+    orders.take("alert/ack", payload, replies.append)
+    return replies
 
 
 @pytest.mark.parametrize("bug", [ValueError("v"), KeyError("k"), RecursionError("r"), MemoryError()], ids=repr)
@@ -17,7 +25,7 @@ def test_an_order_that_trips_over_a_fault_of_ours_is_answered(bug: Exception) ->
     def stumble(_command: Command) -> str:
         raise bug
 
-    reply = Orders({"alert/ack": stumble}, Clock(lambda: 1.0, lambda: 1.0)).take("alert/ack", ACK)
+    (reply,) = replies_to(Orders({"alert/ack": stumble}, CLOCK), ACK)
     assert (reply.id, reply.ok, reply.reason) == ("c1", False, "internal")
 
 
@@ -45,5 +53,39 @@ def test_an_order_that_is_too_long_is_not_kept_and_still_answered_as_such() -> N
     kept = queue.take()
     assert kept is not None
     assert len(kept.payload) == MAX_COMMAND_BYTES + 1
-    reply = Orders({}, Clock(lambda: 1.0, lambda: 1.0)).take("alert/ack", kept.payload)
+    (reply,) = replies_to(Orders({}, CLOCK), kept.payload)
     assert reply.reason == "too_large"
+
+
+def test_an_order_that_takes_a_while_is_answered_when_it_is_done() -> None:
+    promise = Promise()
+    replies = replies_to(Orders({"alert/ack": lambda _command: promise}, CLOCK), ACK)
+    before = list(replies)
+    promise.keep("done at last")
+    assert (before, [(reply.ok, reply.text) for reply in replies]) == ([], [(True, "done at last")])
+
+
+def test_an_order_that_takes_a_while_may_fail_in_the_end() -> None:
+    promise = Promise()
+    replies = replies_to(Orders({"alert/ack": lambda _command: promise}, CLOCK), ACK)
+    promise.keep("it did not work", reason="swap_failed")
+    assert [(reply.ok, reply.reason) for reply in replies] == [(False, "swap_failed")]
+
+
+def test_an_order_that_comes_again_before_its_end_is_obeyed_once_and_answered_twice() -> None:
+    promises: list[Promise] = []
+
+    def obey(_command: Command) -> Promise:
+        promises.append(Promise())
+        return promises[-1]
+
+    orders = Orders({"alert/ack": obey}, CLOCK)
+    replies = [replies_to(orders, ACK), replies_to(orders, ACK)]
+    promises[0].keep("done")
+    assert (len(promises), [len(each) for each in replies]) == (1, [1, 1])
+
+
+def test_a_promise_that_is_kept_at_once_is_answered_at_once() -> None:
+    promise = Promise()
+    promise.keep("done")
+    assert len(replies_to(Orders({"alert/ack": lambda _command: promise}, CLOCK), ACK)) == 1

@@ -47,7 +47,10 @@ class Run:
         self, command_id: str = "c1", *, issuer: str = "ann", name: str = "alert/ack", alert_id: str = "a"
     ) -> Reply:
         payload = json.dumps({"issuer": issuer, "id": command_id, "alert_id": alert_id}).encode()
-        return self.orders.take(name, payload)
+        replies: list[Reply] = []
+        self.orders.take(name, payload, replies.append)
+        (reply,) = replies
+        return reply
 
     def commit(self) -> None:
         self.journal.flush(2.0, force=True)
@@ -81,7 +84,7 @@ def test_a_refused_command_is_kept_too(outbox: Outbox) -> None:
 
 def test_what_cannot_be_read_names_nobody_and_is_not_kept(outbox: Outbox) -> None:
     run = Run(outbox)
-    run.orders.take("alert/ack", b"{")
+    run.orders.take("alert/ack", b"{", lambda _reply: None)
     assert run.entries() == []
 
 

@@ -173,8 +173,10 @@ class Workshop:
         """Give an order and take a turn."""
         self._n_commands += 1
         order = {"issuer": "ann", "id": f"c{self._n_commands}", "model": MODEL, **fields}
-        reply = self._orders.take(name, json.dumps(order).encode())
+        replies: list[Reply] = []
+        self._orders.take(name, json.dumps(order).encode(), replies.append)
         self.releases.poll()
+        (reply,) = replies
         return reply
 
     def arrive(self, release: int = 2) -> None:
