@@ -272,6 +272,9 @@ class Dispatcher:
         self._ring.release(slot)
         self._metrics.busy.inc(done.busy_ms / 1e3)
         self._unsettled[item.id] = item, dict(self.lineup.facts)  # another model may be in use once it is settled
+        for outcome in done.outcomes:
+            if outcome.state is not None:  # another worker goes on from here, whenever this is settled
+                self._states[f"{outcome.pipeline}/{item.source}"] = outcome.state
         self.on_finished(item, done)
 
     def settle(self, item: Item, done: protocol.Done, models: Mapping[str, ModelFacts] | None = None) -> None:
@@ -297,9 +300,7 @@ class Dispatcher:
             occasion = self._occasion_of(item, outcome, facts, now)
             self._desk.take(outcome, occasion)
             if outcome.state is not None:
-                key = f"{outcome.pipeline}/{item.source}"
-                self._states[key] = outcome.state
-                self._journal.set_state(WINDOW + key, outcome.state, now=now)
+                self._journal.set_state(f"{WINDOW}{outcome.pipeline}/{item.source}", outcome.state, now=now)
             for irregularity, count in outcome.irregular.items():
                 self._metrics.irregular.labels(outcome.pipeline, item.source, irregularity).inc(count)
                 self._complaints.say("processing", item.source, irregularity, f"pipeline={outcome.pipeline} n={count}")
