@@ -200,7 +200,7 @@ class PipeStatus(Struct, frozen=True, kw_only=True):
     schema: Literal["edge.pipe.status/1"] = "edge.pipe.status/1"
     pipeline: Identifier  #: the pipeline
     status: Literal["running", "degraded", "stopped", "failed"]  #: ``running``, ``degraded``, ``stopped`` or ``failed``
-    reason: Text = ""  #: why, empty when running
+    reason: Text = ""  #: why; when running, empty or why it was not changed as ordered
     model: Identifier | None = None  #: name of the bundle in use
     model_version: str | None = None  #: its version
     model_sha256: Digest | None = None  #: its digest

@@ -538,7 +538,7 @@ class Supervisor:
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
         """Publish one result in so many, for dashboards, and count what the float reference said."""
         if outcome.compared:
-            pipeline = next(each for each in self._config.pipelines if each.id == outcome.pipeline)
+            pipeline = self._dispatcher.lineup.models[outcome.pipeline].pipeline
             self._references.take(pipeline, occasion.model.sha256, outcome.compared)
         if self._connected:
             self._reporter.show(outcome, occasion, payload)
