@@ -106,8 +106,10 @@ class Inlet:
             Inputs of sources that are gone.
         """
         left = self._intake.reconfigure(config, self._refuse)
-        self._session.subscribe([Subscription(*each) for each in self._intake.subscriptions()])
-        self._not_subscribed = tuple(name for name in self._not_subscribed if name in self._intake.mailboxes)
+        wanted = [Subscription(*each) for each in self._intake.subscriptions()]
+        self._session.subscribe(wanted)
+        refused = [each.topic_filter for each in wanted if each.topic_filter in self._not_subscribed]
+        self._not_subscribed = {pattern: self._intake.source_of(pattern) for pattern in refused}
         return left
 
     def go_on(self) -> None:
