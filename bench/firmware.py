@@ -2,8 +2,8 @@
 
 Instructions are counted inside the inference only. Models are the project's released bundles and, where the
 development data is beside the checkout, the public ones. Ratios are against tflite-micro with CMSIS-NN, measured before
-on the same emulator (harness included). Writes ``bench/results/firmware.json``; ends with 3 when something is not exact
-or a goal is missed.
+on the same emulator (harness included). Writes ``bench/results/firmware.json``, with ``--docs`` also the tables of
+``docs/firmware.md``; ends with 3 when something is not exact or a goal is missed.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 import json
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -29,7 +29,16 @@ from firmware_bridge.verify import Agreement, verify_directory
 
 PROJECT = Path(__file__).resolve().parents[1]
 PUBLIC = PROJECT.parent / "shared" / "data" / "models"
-TARGET_OF = {"m3": "generic", "m4": "cortex-m4", "m33": "cortex-m33", "m55": "cortex-m55", "rv32": "rv32"}
+TARGET_OF = {
+    "m0plus": "cortex-m0plus",
+    "m3": "generic",
+    "m4": "cortex-m4",
+    "m33": "cortex-m33",
+    "m55": "cortex-m55",
+    "rv32": "rv32",
+}
+#: RAM of the emulated boards in KiB; a device's own limit is tried by emitting for it.
+RAM_KB = 4096
 #: Instructions of the peer in millions on M4, and the goal as a ratio to it.
 PEER = {
     "pretrainedResnet_quant": (31.12, 0.72),
@@ -44,6 +53,7 @@ CHOSEN = (
     "mlperf-tiny/ad01_int8",
     "mlperf-tiny/str_ww_ref_model",
     "tflite-micro/mnist_lstm_trained_lstm_int8",
+    "tflite-micro/dtln_dtln_noise_suppression",
     "tflite-micro/keyword_scrambled",
     "tflite-micro/person_detect",
     "tflite-micro/micro_speech_micro_speech_quantized",
@@ -60,6 +70,7 @@ class Row:
     n_inputs: int
     instructions: int
     instructions_per_mac: float
+    macs: int
     ram_bytes: int
     ram_lower_bound: int
     stack_bytes: int
@@ -103,7 +114,7 @@ def sources() -> Iterator[Path]:
 def measure(path: Path, board: str, inputs: int) -> Row:
     """Emit one model for a board, verify it there and count."""
     source = read_source(path, None)
-    target = find_target(TARGET_OF[board])
+    target = find_target(TARGET_OF[board], RAM_KB)
     with tempfile.TemporaryDirectory(prefix="edge-firmware-") as folder:
         emission, golden = emit_source(source, target, name_from(source.name))
         write_directory(Path(folder), source, emission, golden)
@@ -121,6 +132,7 @@ def measure(path: Path, board: str, inputs: int) -> Row:
         n_inputs=sum(agreement.n_records for agreement in exact),
         instructions=worst.instructions,
         instructions_per_mac=worst.instructions / max(manifest.macs, 1),
+        macs=manifest.macs,
         ram_bytes=manifest.arena_bytes + manifest.state_bytes,
         ram_lower_bound=manifest.arena_lower_bound + manifest.state_bytes,
         stack_bytes=worst.stack_bytes,
@@ -133,10 +145,80 @@ def measure(path: Path, board: str, inputs: int) -> Row:
     )
 
 
+DOCS = PROJECT / "docs" / "firmware.md"
+MARKS = ("<!-- measured: python -m bench.firmware --docs -->\n", "<!-- end of measured -->")
+
+
+def tables(rows: list[Row]) -> str:
+    """Lay out rows as Markdown: one table per figure, a line per model, a column per board."""
+    models = list(dict.fromkeys(row.model for row in rows))
+    found = {(row.model, row.board): row for row in rows}
+
+    def table(title: str, first: str, head: Callable[[list[Row]], str], cell: Callable[[Row], str]) -> str:
+        lines = [f"{title}\n", f"| model | {first} | {' | '.join(BOARDS)} |", "|---" * (len(BOARDS) + 2) + "|"]
+        for model in models:
+            own = [found[model, board] for board in BOARDS if (model, board) in found]
+            cells = (cell(found[model, board]) if (model, board) in found else "-" for board in BOARDS)
+            lines.append(f"| {model} | {head(own)} | {' | '.join(cells)} |")
+        return "\n".join(lines) + "\n"
+
+    def exact(own: list[Row]) -> str:
+        wrong = [row.board for row in own if not row.exact]
+        return f"no: {', '.join(wrong)}" if wrong else f"{min(row.n_inputs for row in own)} inputs"
+
+    peers = [row for row in rows if row.ratio is not None]
+    compared = "\n".join(
+        (
+            "Against tflite-micro with CMSIS-NN on Cortex-M4 (same emulator, harness included):\n",
+            "| model | peer, in thousands | to the peer | goal |",
+            "|---|---|---|---|",
+            *(f"| {row.model} | {PEER[row.model][0] * 1e3:,.0f} | {row.ratio:.2f} | {row.goal:g} |" for row in peers),
+            "",
+        )
+    )
+    return "\n".join(
+        (
+            table(
+                "Instructions of one inference, in thousands:",
+                "exact, each board",
+                exact,
+                lambda row: f"{row.instructions / 1e3:,.0f}",
+            ),
+            compared,
+            table(
+                "RAM in bytes, arena and state:",
+                "lower bound (m4)",
+                lambda own: next((f"{row.ram_lower_bound:,}" for row in own if row.board == "m4"), "-"),
+                lambda row: f"{row.ram_bytes:,}",
+            ),
+            table(
+                "Flash in bytes, model + kernels:",
+                ".tflite",
+                lambda own: f"{own[0].tflite_bytes:,}",
+                lambda row: f"{row.object_bytes:,} + {row.kernel_bytes:,}",
+            ),
+            table(
+                "Stack in bytes, with some 70 of the program around it:",
+                "MACs",
+                lambda own: f"{own[0].macs:,}",
+                lambda row: f"{row.stack_bytes}",
+            ),
+        )
+    )
+
+
+def write_docs(rows: list[Row]) -> None:
+    """Replace the tables in the documentation."""
+    before, mark, rest = DOCS.read_text(encoding="utf-8").partition(MARKS[0])
+    _, end, after = rest.partition(MARKS[1])
+    DOCS.write_text(f"{before}{mark}\n{tables(rows)}\n{end}{after}", encoding="utf-8")
+
+
 @click.command()
 @click.option("--quick", is_flag=True, help="Two seeded inputs on the Cortex-M4 only.")
 @click.option("--json", "as_json", is_flag=True, help="Print the results as JSON instead of a table.")
-def main(*, quick: bool, as_json: bool) -> None:
+@click.option("--docs", is_flag=True, help="Write the tables of docs/firmware.md too.")
+def main(*, quick: bool, as_json: bool, docs: bool) -> None:
     """Measure emitted models on emulated boards; writes bench/results/firmware.json."""
     boards = [name for name in (("m4",) if quick else BOARDS) if not missing_tools(BOARDS[name])]
     if not boards:
@@ -163,6 +245,8 @@ def main(*, quick: bool, as_json: bool) -> None:
         "rows": [asdict(r) for r in rows],
         "left_out": refused,
     }
+    if docs and not quick:
+        write_docs(rows)
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2)
     (RESULTS / "firmware.json").write_text(text + "\n")
