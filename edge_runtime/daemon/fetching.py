@@ -147,15 +147,17 @@ def fetch_https(url: str, *, timeout_s: float) -> bytes:
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _OnlyHttps())
     try:
         with opener.open(url, timeout=min(timeout_s, _LONGEST_SILENCE_S)) as answer:
-            announced = answer.headers.get("Content-Length", "")
-            if announced.isascii() and announced.isdigit():
-                _require_size(int(announced[:20]))
+            announced = answer.headers.get("Content-Length", "")[:20]
+            if announced:
+                _require_size(int(announced))
             data = bytearray()
             while chunk := answer.read(_CHUNK_BYTES):
                 data += chunk
                 _require_size(len(data))
                 if time.monotonic() > until:
                     raise HostEnvironmentError(f"the server took longer than {timeout_s:g} s")
+            if announced and len(data) != int(announced):
+                raise HostEnvironmentError(f"the server announced {announced} bytes and sent {len(data)}")
     except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
         raise HostEnvironmentError(f"the URL cannot be fetched: {error}") from error
     return bytes(data)

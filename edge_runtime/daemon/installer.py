@@ -78,8 +78,7 @@ class Installer:
         if any(each.state in {"stored", "refused"} for each in said):
             self.close()
         elif ended:
-            status = self._child.wait()
-            self.close()
+            status = self.close()
             said.append(Progress(state="refused", word="internal", reason=f"the installer ended with {status}"))
         elif self._clock() > self._until:
             self.close()
@@ -101,13 +100,13 @@ class Installer:
                 _log.warning("stage=receiving the installer spoke nonsense: %s", error)
         return said, not data or len(self._unread) > _LINES_BYTES
 
-    def close(self) -> None:
-        """End the child."""
-        if self._child is None:
-            return
+    def close(self) -> int | None:
+        """End the child; gives its status, None where there is none."""
+        child, self._child = self._child, None
+        if child is None:
+            return None
         with suppress(ProcessLookupError):
-            self._child.kill()
-        self._child.wait()
-        if self._child.stdout is not None:
-            self._child.stdout.close()
-        self._child = None
+            child.kill()
+        if child.stdout is not None:
+            child.stdout.close()
+        return child.wait()

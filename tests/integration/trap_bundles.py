@@ -16,15 +16,17 @@ from edge_runtime.inference.golden import run_samples
 from edge_runtime.inference.opening import open_runtime
 from tests.bundles import LABELS, N_SAMPLES, TinyModel, image_model, sign_tiny
 
-#: What happens on a picture that is brighter than ``WHITE``; ``slow`` is slow on every picture.
+#: What happens on a picture that is brighter than ``WHITE``.
 Trap = Literal["sound", "nan", "crash", "hungry", "wrong", "slow"]
 WHITE = 250.0
-_SLOW_TURNS = 15_000
+_SLOW_TURNS = 30_000
 _HUNGRY_VALUES = 100_000_000
 
 
-def trap_bundle(trap: Trap, *, name: str = "tiny-surface", release: int = 1, **changes: Any) -> bytes:
-    """Sign a bundle whose golden outputs are sound: its inputs are dark."""
+def trap_bundle(
+    trap: Trap, *, name: str = "tiny-surface", release: int = 1, golden_shift: float = 0.0, **changes: Any
+) -> bytes:
+    """Sign a bundle whose golden outputs are sound, unless they are shifted: its golden inputs are dark."""
     model = _model(trap)
     runtime = open_runtime(model, "onnx")
     interface, identity = runtime.interface, runtime.identity
@@ -47,6 +49,7 @@ def trap_bundle(trap: Trap, *, name: str = "tiny-surface", release: int = 1, **c
             sets=(GoldenSet(identity.engine, identity.version, identity.instruction_set, "recorded"),),
         ),
     )
+    outputs = tuple((each + golden_shift).astype(np.float32) for each in outputs)
     golden = pack_golden(inputs, outputs, {"recorded": outputs})
     members = {"model.onnx": model, "golden.npz": golden, "labels.txt": labels_text(LABELS)}
     return sign_tiny(TinyModel(manifest, members), release=release, version=f"{release}.0.0", **changes)
@@ -64,6 +67,7 @@ def _model(trap: Trap) -> bytes:
         _constant(WHITE, "limit"),
         _constant(0.0, "nothing"),
         _constant([[0.9, 0.05, 0.05]], "probabilities"),
+        _constant(_SLOW_TURNS, "all_turns", np.int64),
     ]
     graph = helper.make_graph(
         nodes,
@@ -87,8 +91,13 @@ def _trap_nodes(trap: Trap) -> list[onnx.NodeProto]:
         return [node("Mul", ["brightness", "nothing"], ["extra"])]
     if trap == "nan":  # the logarithm of a negative number
         return [node("Sub", ["limit", "brightness"], ["rest"]), node("Log", ["rest"], ["log"]), _nothing_of("log")]
-    if trap == "slow":
-        return [*_loop("limit", turns=_SLOW_TURNS), _nothing_of("after")]
+    if trap == "slow":  # many turns of a loop, or none
+        return [
+            node("Cast", ["is_white"], ["one_or_none"], to=TensorProto.INT64),
+            node("Mul", ["one_or_none", "all_turns"], ["turns"]),
+            node("Loop", ["turns", "", "brightness"], ["after"], body=_sine()),
+            _nothing_of("after"),
+        ]
     return [
         node("If", ["is_white"], ["extra"], then_branch=_branch(trap), else_branch=_branch("sound")),
     ]
@@ -131,9 +140,9 @@ def _branch(trap: Trap) -> onnx.GraphProto:
     return helper.make_graph(nodes, f"{trap}_branch", [], [out], constants)
 
 
-def _loop(start: str, *, turns: int) -> list[onnx.NodeProto]:
-    """Take the sine of a number very often."""
-    body = helper.make_graph(
+def _sine() -> onnx.GraphProto:
+    """Take the sine of a number, and go on."""
+    return helper.make_graph(
         [helper.make_node("Sin", ["value"], ["following"]), helper.make_node("Identity", ["go_on"], ["still"])],
         "body",
         [
@@ -146,10 +155,3 @@ def _loop(start: str, *, turns: int) -> list[onnx.NodeProto]:
             helper.make_tensor_value_info("following", TensorProto.FLOAT, []),
         ],
     )
-    count = numpy_helper.from_array(np.array(turns, np.int64))
-    yes = numpy_helper.from_array(np.array(True))
-    return [
-        helper.make_node("Constant", [], ["turns"], value=count),
-        helper.make_node("Constant", [], ["yes"], value=yes),
-        helper.make_node("Loop", ["turns", "yes", start], ["after"], body=body),
-    ]
