@@ -52,7 +52,7 @@ class Flood:
         self._window_s = window_s
         before = state or FloodState()
         self._recent = deque(before.recent, maxlen=n + 1)
-        self.active = before.active and n > 0
+        self.active = before.active
         self.n_raised = before.n_raised
         self.n_quiet = before.n_quiet
 
@@ -91,6 +91,8 @@ class Flood:
         """When the flood ends if no alarm is raised any more, s; None when there is none."""
         if not self.active:
             return None
+        if not self._n:
+            return -float("inf")
         keeps = self._n // 2 + 1
         return self._recent[-keeps] + self._window_s if len(self._recent) >= keeps else -float("inf")
 

@@ -123,6 +123,7 @@ class AlertSummary(Struct, frozen=True, kw_only=True):
     max_severity: Severity | None  #: the highest severity among the active ones; null when there is none
     max_severity_n: Annotated[int, Meta(ge=0, le=1000)]  #: the same as a number, 0 when there is none
     timestamp_ms: Milliseconds  #: time of the summary
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
 
 
 class PartVerdict(Struct, frozen=True, kw_only=True):
@@ -188,6 +189,7 @@ class PipeResult(Struct, frozen=True, kw_only=True):
     unit: str = ""  #: unit of ``value``
     findings: tuple[ResultFinding, ...] = ()  #: all of them
     timestamp_ms: Milliseconds  #: time of the result
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
     source_ms: Milliseconds | None = None  #: time that the source gave the input
     latency_ms: float | None = None  #: from the input's arrival to the result
     input_sha256: Digest | None = None  #: digest of the payload (frames)
@@ -205,6 +207,7 @@ class PipeStatus(Struct, frozen=True, kw_only=True):
     model_version: str | None = None  #: its version
     model_sha256: Digest | None = None  #: its digest
     timestamp_ms: Milliseconds  #: time of the change
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
 
 
 class Birth(Struct, frozen=True, kw_only=True):
@@ -281,6 +284,7 @@ class ModelInstalled(Struct, frozen=True, kw_only=True):
     precision: Precision  #: its arithmetic
     engine: str  #: engine, version and instruction set that run it
     installed_ms: Milliseconds  #: when it was installed
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
 
 
 class ModelCandidate(Struct, frozen=True, kw_only=True):
@@ -295,6 +299,7 @@ class ModelCandidate(Struct, frozen=True, kw_only=True):
     state: Literal["fetching", "verifying", "ready", "refused"]
     reason: Text = ""  #: why it is refused
     timestamp_ms: Milliseconds  #: time of the change
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
 
 
 class ModelRollout(Struct, frozen=True, kw_only=True):
@@ -309,6 +314,7 @@ class ModelRollout(Struct, frozen=True, kw_only=True):
     to_sha256: Digest  #: the new model
     reason: Text = ""  #: why it was promoted or rolled back
     timestamp_ms: Milliseconds  #: time of the change
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
 
 
 class Command(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -406,6 +412,7 @@ class Reply(Struct, frozen=True, kw_only=True):
     reason: str = ""  #: A stable word when it was not
     text: Text = ""  #: what happened, for a person
     timestamp_ms: Milliseconds  #: time of the answer
+    clock: ClockQuality | None = None  #: how far the time can be trusted; null from releases that did not tell
 
 
 #: The payload of each command, by ``noun/verb``.

@@ -6,6 +6,7 @@ import ctypes
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from edge_runtime.messages import ClockQuality
 
@@ -42,6 +43,11 @@ class Clock:
     correct: Callable[[float], float] = float
 
 
+@cache
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
+
+
 def clock_quality(wall_s: float) -> ClockQuality:
     """Ask the kernel whether its clock is disciplined.
 
@@ -58,5 +64,5 @@ def clock_quality(wall_s: float) -> ClockQuality:
     if wall_s < NEVER_SET_BEFORE_S:
         return "unset"
     buffer = ctypes.create_string_buffer(256)  # struct timex with modes = 0: read only
-    state = ctypes.CDLL(None).adjtimex(buffer)
+    state = _libc().adjtimex(buffer)
     return "synchronized" if 0 <= state < _TIME_ERROR else "unsynchronized"

@@ -12,7 +12,7 @@ from typing import Protocol
 
 from msgspec.structs import replace
 
-from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.intake import UNFORESEEN
 from edge_runtime.daemon.trail import Trail
 from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
@@ -190,6 +190,7 @@ class Orders:
             reason=reason,
             text=text[:2048],
             timestamp_ms=round(self._clock.wall() * 1000),
+            clock=clock_quality(self._clock.wall()),
         )
 
 

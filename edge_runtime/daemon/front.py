@@ -7,10 +7,11 @@ waits here, one message per topic, and goes before the next event of the outbox.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Literal
 
 from msgspec import Struct
+from msgspec.structs import replace
 
 from edge_runtime.config import Pipeline
 from edge_runtime.daemon.alarm_desk import Addresses
@@ -18,6 +19,7 @@ from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.messages import (
     AlertSummary,
     Birth,
+    ClockQuality,
     Health,
     MetricValue,
     ModelCandidate,
@@ -51,12 +53,17 @@ class Front:
         The gateway's topics.
     complaints : Complaints
         Logs what can never be published.
+    quality : callable
+        How far the wall clock can be trusted now; written into every message that does not say it yet.
     """
 
-    def __init__(self, session: BrokerSession, topics: Topics, complaints: Complaints) -> None:
+    def __init__(
+        self, session: BrokerSession, topics: Topics, complaints: Complaints, quality: Callable[[], ClockQuality]
+    ) -> None:
         self._session = session
         self._topics = topics
         self._complaints = complaints
+        self._quality = quality
         self._waiting: dict[str, Outgoing] = {}
         self._answers: deque[Outgoing] = deque(maxlen=_ANSWERS)
 
@@ -145,7 +152,7 @@ class Front:
 
     def say_result(self, message: PipeResult) -> None:
         """Publish what a pipeline saw; not retained, QoS 0."""
-        self._hand_over(Outgoing(self._topics.pipe_result(message.pipeline), encode(message)))
+        self._hand_over(Outgoing(self._topics.pipe_result(message.pipeline), self._write(message)))
 
     def answer(self, command: Incoming, reply: Reply) -> None:
         """Answer a command where its sender wants it; an unreadable one without a response topic stays unanswered."""
@@ -157,7 +164,13 @@ class Front:
             self._answers.append(answer)
 
     def _retain(self, topic: str, message: Struct) -> None:
-        self._say(Outgoing(topic, encode(message), 1, retain=True))
+        self._say(Outgoing(topic, self._write(message), 1, retain=True))
+
+    def _write(self, message: Struct) -> bytes:
+        """Encode a message, and say in it how good its time is."""
+        if getattr(message, "clock", "") is None:
+            message = replace(message, clock=self._quality())
+        return encode(message)
 
     def _say(self, message: Outgoing) -> None:
         """Publish now, or when there is room; of several messages on one topic the last."""

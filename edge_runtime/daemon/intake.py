@@ -156,6 +156,7 @@ class Intake:
         self._notify = notify
         self._overload = overload
         self._lasting = lasting
+        self._with_times: set[str] = set()
         self._ids = itertools.count(1)
         self._lock = threading.RLock()
         self._waiting: dict[str, list[Message]] = {}
@@ -281,9 +282,8 @@ class Intake:
             self._refuse(source, refusal, message, arrival)
             return True
         item = Item(next(self._ids), name, payload, message.token, self._clock.monotonic(), again=message.dup)
-        if isinstance(payload, SensorBlock) and not payload.from_source and self._lasting is not None:
-            item.shift_s = self._lasting() - arrival.arrived_at
-            item.payload = steadied(payload, item.shift_s)
+        if isinstance(payload, SensorBlock) and self._lasting is not None:
+            self._steady(item, payload)
         if isinstance(payload, FramePayload) and payload.part is not None:
             self._notify(PartSeen(name, payload.part, arrival.arrived_at, payload.captured_at))
         dropped = self.mailboxes[name].put(item)
@@ -292,6 +292,14 @@ class Intake:
             self._metrics.drop(name, reason)
             self._notify(give_up(dropped, reason))
         return True
+
+    def _steady(self, item: Item, block: SensorBlock) -> None:
+        """Keep arrival times off a clock that may jump, unless this source tells times of its own now and then."""
+        if block.from_source:
+            self._with_times.add(item.source)
+        elif item.source not in self._with_times and self._lasting is not None:
+            item.shift_s = self._lasting() - block.arrived_at
+            item.payload = steadied(block, item.shift_s)
 
     def _decode(self, source: Camera | Sensor, payload: bytes, arrival: Arrival) -> FramePayload | SensorBlock:
         if isinstance(source, Camera):

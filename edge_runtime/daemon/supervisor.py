@@ -21,7 +21,7 @@ from pathlib import Path
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, config_sha256, load_config
 from edge_runtime.daemon import lifecycle, protocol
-from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, resending, shelving, unshelving
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
@@ -129,7 +129,7 @@ class Supervisor:
         self._lasting.resume(self._outbox.load_state(LASTING).get(LASTING))
         self._topics = Topics(config.gateway.root, config.gateway.id)
         self._session = self._make_session()
-        self._front = Front(self._session, self._topics, self._complaints)
+        self._front = Front(self._session, self._topics, self._complaints, lambda: clock_quality(self._clock.wall()))
         self._intake = Intake(
             config,
             metrics=self._metrics,

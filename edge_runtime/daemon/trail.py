@@ -88,8 +88,9 @@ class Trail:
                 self._journal.set_state(key, None, now=clock.monotonic())
 
     def answered(self, limit: int) -> list[tuple[str, Reply]]:
-        """Give the last answers of earlier runs with their issuers, the oldest first."""
-        return [(entry.issuer, entry.reply) for entry in self._before[-limit:]]
+        """Give the last answers of earlier runs with their issuers, the oldest first, and forget them."""
+        before, self._before = self._before, []
+        return [(entry.issuer, entry.reply) for entry in before[-limit:]]
 
     def write(self, command: Command, reply: Reply, *, received_ms: int) -> None:
         """Add a command and its answer, to be committed with what it changed."""

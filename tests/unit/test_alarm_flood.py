@@ -58,6 +58,6 @@ def test_zero_means_never() -> None:
 
 def test_a_checkpoint_under_another_limit_does_no_harm() -> None:
     state = FloodState(recent=(1.0, 2.0, 3.0, 4.0), active=True, n_raised=9, n_quiet=7)
-    assert Flood(0, 10.0, state).active is False
+    assert Flood(0, 10.0, state).tick(5.0)
     assert Flood(2, 10.0, state).state.recent == (2.0, 3.0, 4.0)
     assert Flood(100, 10.0, state).tick(5.0)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from edge_runtime.config import BrokerSettings
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.front import Front
@@ -14,7 +16,7 @@ from edge_runtime.mqtt.topics import Topics
 def front_of(broker: MemoryBroker, max_payload_bytes: int = 65_536) -> Front:
     session = MemorySession(broker, BrokerSettings(client_id="gw1", max_payload_bytes=max_payload_bytes))
     session.start()
-    return Front(session, Topics("edge", "gw1"), Complaints(lambda: 0.0))
+    return Front(session, Topics("edge", "gw1"), Complaints(lambda: 0.0), lambda: "unset")
 
 
 def status(reason: str) -> PipeStatus:
@@ -44,3 +46,11 @@ def test_a_reply_to_where_nobody_can_publish_is_dropped() -> None:
     front.answer(order, Reply(id="c1", command="alert/ack", ok=True, timestamp_ms=1))
     assert front.flush()
     assert broker.published == []
+
+
+def test_every_message_says_how_good_its_time_is() -> None:
+    broker = MemoryBroker()
+    front = front_of(broker)
+    front.say_status("surface", status("x"))
+    front.say_result(PipeResult(pipeline="surface", source="cam1", abnormal=False, timestamp_ms=1, latency_ms=1.0))
+    assert [json.loads(message.payload)["clock"] for message in broker.published] == ["unset", "unset"]

@@ -18,8 +18,8 @@ from edge_runtime.mqtt.interface import Incoming
 SENSOR = Sensor(id="m1", topics=("in/m1",), format="json", rate_hz=1.0, channels=(SensorChannel(name="vib"),))
 
 
-def times_of(walls: list[float], payload: bytes) -> list[float]:
-    """Times of blocks that arrive a second apart while the wall clock shows these."""
+def times_of(walls: list[float], *payloads: bytes) -> list[float]:
+    """Times of blocks that arrive a second apart while the wall clock shows these; the last payload comes on and on."""
     now = iter(range(len(walls)))
     shown = iter(walls)
     intake = Intake(
@@ -31,8 +31,8 @@ def times_of(walls: list[float], payload: bytes) -> list[float]:
         lasting=lambda: 5000.0 + next(now),
     )
     times = []
-    for _ in walls:
-        intake.take(Incoming("in/m1", payload, 0))
+    for number in range(len(walls)):
+        intake.take(Incoming("in/m1", payloads[min(number, len(payloads) - 1)], 0))
         item = intake.mailboxes["m1"].take()
         assert item is not None
         assert isinstance(item.payload, SensorBlock)
@@ -47,6 +47,11 @@ def test_blocks_follow_each_other_whatever_the_wall_clock_does(walls: list[float
 
 def test_times_that_the_source_tells_are_left_alone() -> None:
     assert times_of([1e9, 7.0], b'{"value": 1, "timestamp_ms": 1000}') == [1.0, 1.0]
+
+
+def test_a_source_that_tells_times_now_and_then_stays_on_the_wall_clock() -> None:
+    told, untold = b'{"value": 1, "timestamp_ms": 1000}', b'{"value": 1}'
+    assert times_of([1e9, 7.0, 8.0], told, untold) == [1.0, 7.0, 8.0]
 
 
 def test_what_is_told_stands_on_the_wall_clock_again() -> None:

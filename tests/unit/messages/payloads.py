@@ -61,7 +61,13 @@ EXAMPLES: dict[str, Struct] = {
         text="Crack on part A-17 (Riss)",
     ),
     "alert-summary": m.AlertSummary(
-        active=1, unacked=1, shelved=0, max_severity="high", max_severity_n=700, timestamp_ms=1
+        active=1,
+        unacked=1,
+        shelved=0,
+        max_severity="high",
+        max_severity_n=700,
+        timestamp_ms=1,
+        clock="synchronized",
     ),
     "part-verdict": m.PartVerdict(
         event_id=EVENT_ID,
@@ -110,6 +116,7 @@ EXAMPLES: dict[str, Struct] = {
         latency_ms=2.5,
         input_sha256=DIGEST,
         model_sha256=DIGEST,
+        clock="synchronized",
     ),
     "pipe-status": m.PipeStatus(
         pipeline="surface",
@@ -119,6 +126,7 @@ EXAMPLES: dict[str, Struct] = {
         model_version="1.2.0",
         model_sha256=DIGEST,
         timestamp_ms=1,
+        clock="synchronized",
     ),
     "birth": m.Birth(
         gateway="g1",
@@ -171,6 +179,7 @@ EXAMPLES: dict[str, Struct] = {
         precision="int8",
         engine="litert 2.3.0 x86-64-avx512vnni",
         installed_ms=1,
+        clock="synchronized",
     ),
     "model-candidate": m.ModelCandidate(
         model="surface-defect",
@@ -180,6 +189,7 @@ EXAMPLES: dict[str, Struct] = {
         state="refused",
         reason="golden",
         timestamp_ms=1,
+        clock="synchronized",
     ),
     "model-rollout": m.ModelRollout(
         model="surface-defect",
@@ -189,9 +199,16 @@ EXAMPLES: dict[str, Struct] = {
         to_sha256=DIGEST,
         reason="",
         timestamp_ms=1,
+        clock="synchronized",
     ),
     "reply": m.Reply(
-        id="c-1", command="alert/ack", ok=False, reason="unknown_alert", text="there is none", timestamp_ms=1
+        id="c-1",
+        command="alert/ack",
+        ok=False,
+        reason="unknown_alert",
+        text="there is none",
+        timestamp_ms=1,
+        clock="synchronized",
     ),
     "alert-ack": m.AlertAck(issuer="ann", id="c-1", alert_id="a-1", text="seen"),
     "alert-shelve": m.AlertShelve(
