@@ -52,7 +52,7 @@ def _tools() -> None:
 
 
 def _exact(directory: Path, *, seeded: int = 20, seed: int = 0) -> None:
-    verification = verify_directory(directory, ("host",), seeded=seeded, seed=seed)
+    verification = verify_directory(directory, ("host",), seeded=seeded, seed=seed, litert=False)
     require_agreement(verification)
     assert all(agreement.largest == 0 for agreement in verification.agreements)
 
@@ -212,7 +212,7 @@ def test_released_bundle_is_emitted_and_exact(name: str, tmp_path: Path, project
         pytest.skip(f"{name} is not released yet")
     key = project / "models" / "keys" / "release.pub.pem"
     assert run_command(group, ["emit", str(path), "--out", str(tmp_path), "--trust", str(key)]) == 0
-    verification = verify_directory(tmp_path, ("host",), seeded=16)
+    verification = verify_directory(tmp_path, ("host",), seeded=16, litert=False)
     require_agreement(verification)
     assert any(agreement.allowed == agreement.largest == 0 for agreement in verification.agreements)
 

@@ -50,13 +50,13 @@ def _tools() -> None:
 @pytest.mark.parametrize("seed", range(100, 103))
 def test_random_graph_is_exact(place: str, seed: int, tmp_path: Path) -> None:
     emitted(random_model(seed), tmp_path, target=TARGET_OF[place], ram_kb=8192)
-    require_agreement(verify_directory(tmp_path, (place,), seeded=16, seed=seed))
+    require_agreement(verify_directory(tmp_path, (place,), seeded=16, seed=seed, litert=False))
 
 
 @pytest.mark.parametrize("place", PROCESSORS)
 def test_resource_variables_are_kept_over_invocations(place: str, tmp_path: Path) -> None:
     emitted(variable_model(3, initialised=True), tmp_path, target=TARGET_OF[place])
-    require_agreement(verify_directory(tmp_path, (place,), seeded=64))
+    require_agreement(verify_directory(tmp_path, (place,), seeded=64, litert=False))
 
 
 @pytest.mark.parametrize("place", PROCESSORS)
@@ -64,14 +64,14 @@ def test_resource_variables_are_kept_over_invocations(place: str, tmp_path: Path
 def test_released_bundle_is_exact(place: str, name: str, tmp_path: Path, project: Path) -> None:
     source = read_source(project / "models" / name / f"{name}.edgebundle", None)
     emitted_source(source, tmp_path, target=TARGET_OF[place], ram_kb=128)
-    require_agreement(verify_directory(tmp_path, (place,), seeded=2))
+    require_agreement(verify_directory(tmp_path, (place,), seeded=2, litert=False))
 
 
 @pytest.mark.shared_data
 @pytest.mark.parametrize("model", MODELS)
 def test_public_model_is_exact(model: str, tmp_path: Path, shared_data: Path) -> None:
     emitted((shared_data / "models" / MODELS[model]).read_bytes(), tmp_path, target="cortex-m4")
-    require_agreement(verify_directory(tmp_path, ("unicorn-m4",), seeded=2))
+    require_agreement(verify_directory(tmp_path, ("unicorn-m4",), seeded=2, litert=False))
 
 
 def test_portable_path_gives_the_same(tmp_path: Path) -> None:
