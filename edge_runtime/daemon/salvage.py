@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -33,6 +34,7 @@ _KINDS: tuple[type | tuple[type, ...], ...] = (
     (int, type(None)),
     int,
 )
+_N_COLUMNS = (len(_KINDS) - 1, len(_KINDS))
 _ACKED = 11
 _PUT = f"INSERT OR {{}} INTO event ({_COLUMNS}, held) VALUES ({', '.join('?' * len(_KINDS))})"  # noqa: S608 - ours
 _PUT_STATE = "INSERT OR {} INTO state (key, value) VALUES (?, ?)"
@@ -91,7 +93,8 @@ def salvage(damaged: Path, new: Path, *, last_id: int = 0) -> Salvaged:
     with closing(sqlite3.connect(new)) as database, closing(DamagedFile(damaged)) as file, database:
         complete, accounts = _copy(database, damaged)
         if not complete:
-            _put(database, file.rows(), "IGNORE")
+            known = {number for (number,) in database.execute("SELECT id FROM event")}
+            _put(database, file.rows(known=known, n_columns=_N_COLUMNS), "IGNORE")
         _put(database, file.later_rows(), "REPLACE")
         n_lost = _account(database, accounts)
         (highest,) = database.execute("SELECT coalesce(max(id), 0) FROM event").fetchone()
@@ -168,8 +171,7 @@ def _text(data: bytes) -> str | bytes:
 def _sound(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
     """Keep the rows that can be events."""
     for row in rows:
-        typed = all(isinstance(value, kind) for value, kind in zip(row, _KINDS, strict=True))
-        if typed and (row[_ACKED] is not None or can_be_sent(row[5], row[7])):
+        if all(map(isinstance, row, _KINDS)) and (row[_ACKED] is not None or can_be_sent(row[5], row[7])):
             yield row
 
 
@@ -190,14 +192,17 @@ def _sound_states(rows: Iterable[tuple[Any, ...]]) -> Iterator[tuple[Any, ...]]:
             yield row
 
 
-def _put(database: sqlite3.Connection, rows: Iterable[Row], conflict: str) -> None:
+def _put(database: sqlite3.Connection, rows: Iterator[Row], conflict: str) -> None:
     """Store rows of any table that look like events or states; an id of SQLite's stands in no column."""
-    for rowid, values in rows:
-        if len(values) == 2:  # noqa: PLR2004 - key and value
-            database.executemany(_PUT_STATE.format(conflict), _sound_states([values]))
-        elif len(values) in (len(_KINDS) - 1, len(_KINDS)) and values[0] is None:
-            event = (rowid, *values[1:], 0)[: len(_KINDS)]
-            database.executemany(_PUT.format(conflict), _sound([event]))
+    while some := list(islice(rows, _CHUNK)):
+        states = [values for _, values in some if len(values) == 2]  # noqa: PLR2004 - key and value
+        events = [
+            (rowid, *values[1:], 0)[: len(_KINDS)]
+            for rowid, values in some
+            if len(values) in _N_COLUMNS and values[0] is None
+        ]
+        database.executemany(_PUT_STATE.format(conflict), _sound_states(states))
+        database.executemany(_PUT.format(conflict), _sound(events))
 
 
 def _account(database: sqlite3.Connection, accounts: list[Any] | None) -> int | None:

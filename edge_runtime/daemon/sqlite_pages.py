@@ -9,7 +9,7 @@ from __future__ import annotations
 import mmap
 import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +18,7 @@ _USUAL_PAGE = 4096
 _LEAF = 0x0D
 _WAL_HEADER, _FRAME_HEADER, _LOG_MAGIC = 32, 24, 0x377F0682
 _MAX_ROW_BYTES = 64 << 20
-_INTEGER_BYTES = (0, 1, 2, 3, 4, 6, 8)
-_SIXTY_FOUR_BITS = 6
+_SIZES = (0, 1, 2, 3, 4, 6, 8, 8, 0, 0)
 _REAL = 7
 _ZERO, _ONE = 8, 9
 _FIRST_TEXT = 12
@@ -133,6 +132,8 @@ class DamagedFile:
         self._wal = wal.read_bytes() if wal.exists() else b""
         self._log = read_log(self._wal)
         self._later: dict[int, int] = {}
+        self._known: Container[int] = frozenset()
+        self._known_columns: Container[int] = ()
         with path.open("rb") as file:
             size = os.fstat(file.fileno()).st_size
             self._file = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if size else None
@@ -151,12 +152,20 @@ class DamagedFile:
         """Whether the log holds complete transactions that SQLite passes over."""
         return self._log.damaged
 
-    def rows(self) -> Iterator[Row]:
+    def rows(self, *, known: Container[int] = frozenset(), n_columns: Container[int] = ()) -> Iterator[Row]:
         """Give the rows of every table leaf that can be read, of all tables: rowid and values.
 
         The log's committed pages come first. Among the rows are some that were deleted or changed since: a page that
         the database gave up keeps its content.
+
+        Parameters
+        ----------
+        known : container of int
+            Rowids that are passed over in the table of ``n_columns``.
+        n_columns : container of int
+            How many columns its rows may have.
         """
+        self._known, self._known_columns = known, n_columns
         logged = self._log.pages
         for number in (*logged, *(number for number in range(1, self._n_pages + 1) if number not in logged)):
             yield from self._leaf(self._page(number), number)
@@ -164,6 +173,7 @@ class DamagedFile:
     def later_rows(self) -> Iterator[Row]:
         """Give the rows of the log's frames behind a damaged one, the newest last."""
         self._later = dict(self._log.suspect)
+        self._known = frozenset()
         for number, start in self._log.suspect:
             yield from self._leaf(self._wal[start : start + self._page_bytes], number)
         self._later = {}
@@ -202,7 +212,10 @@ class DamagedFile:
             if n_bytes > min(_MAX_ROW_BYTES, self._page_bytes * (self._n_pages + 1) + len(self._wal)):
                 return None
             record = self._record(page, start, n_bytes)
-            return rowid, tuple(_values(record))
+            kinds, body = _kinds(record)
+            if rowid in self._known and len(kinds) in self._known_columns:
+                return None
+            return rowid, tuple(_values(record, kinds, body))
         except (IndexError, ValueError, struct.error):
             return None
 
@@ -237,22 +250,33 @@ def _varint(data: bytes, at: int) -> tuple[int, int]:
     return (value << 8 | data[at + 8]) - (1 << 64 if value >> 55 else 0), at + 9
 
 
-def _values(record: bytes) -> Iterator[Value]:
-    """Decode the values of a record."""
+def _kinds(record: bytes) -> tuple[list[int], int]:
+    """Read the types of a record's values, and where the values begin."""
     length, at = _varint(record, 0)
-    body = length
+    kinds = []
     while at < length:
-        kind, at = _varint(record, at)
+        kind = record[at]
+        if kind < 0x80:  # noqa: PLR2004 - the flag of the format
+            at += 1
+        else:
+            kind, at = _varint(record, at)
+        kinds.append(kind)
+    return kinds, length
+
+
+def _values(record: bytes, kinds: list[int], at: int) -> Iterator[Value]:
+    """Decode the values of a record."""
+    for kind in kinds:
         if kind >= _FIRST_TEXT:
             size = (kind - _FIRST_TEXT) // 2
         elif kind in (10, 11):
             raise ValueError("a reserved type")
         else:
-            size = _INTEGER_BYTES[kind] if kind <= _SIXTY_FOUR_BITS else 8 if kind == _REAL else 0
-        piece = record[body : body + size]
+            size = _SIZES[kind]
+        piece = record[at : at + size]
         if len(piece) < size:
             raise ValueError("the record is shorter than its values")
-        body += size
+        at += size
         yield _value(kind, piece)
 
 

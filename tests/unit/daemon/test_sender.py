@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
 from edge_runtime.daemon.sender import Sender
+from edge_runtime.errors import HostEnvironmentError
 
 
 @dataclass
@@ -235,3 +236,109 @@ def test_a_refused_event_is_offered_again_within_eight_seconds_however_often_it_
     office.broker.refuses = set()
     office.turn(seconds=8.0)
     assert office.broker.taken == ["no"]
+
+
+def test_what_was_on_its_way_when_the_link_went_is_sent_again_after_it(office: Office) -> None:
+    office.commit("a")
+    office.sender.pump()
+    office.sender.disconnected()
+    assert not office.sender.acknowledged(1)
+    office.answered = 1
+    office.sender.connected()
+    office.turn()
+    assert office.broker.taken == ["a"]
+    assert len(office.broker.payloads) == 2
+
+
+def test_a_word_about_a_message_of_somebody_else_changes_nothing(office: Office) -> None:
+    office.sender.failed(99)
+    assert not office.sender.acknowledged(99)
+    assert office.sender.n_refused == 0
+
+
+def test_a_link_that_takes_nothing_more_ends_the_turn(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(office.sender, "_publish", lambda *_: None)
+    office.commit("a", "b")
+    assert office.sender.pump() == 0
+    assert office.sender.n_waiting == 2
+
+
+def test_the_next_event_is_due_when_the_rate_allows_it(tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="b")
+    broker, now = Broker(), [100.0]
+    clock = Clock(wall=lambda: now[0], monotonic=lambda: now[0])
+    sender = Sender(outbox, broker.publish, clock=clock, drain_per_s=2.0, in_flight=64)
+    sender.connected()
+    office = Office(outbox, broker)
+    office.sender = sender
+    office.commit("a", "b", "c")
+    assert sender.pump() == 1
+    assert sender.due_in(now[0]) == pytest.approx(0.5)
+    now[0] += 0.5
+    assert sender.pump() == 1
+    outbox.close()
+
+
+def test_acknowledgements_are_due_to_be_written_down(office: Office) -> None:
+    office.commit("a", "b")
+    office.sender.pump()
+    office.sender.acknowledged(1)
+    assert office.sender.due_in(office.now) == 0.0
+    office.sender.pump()
+    assert office.sender.due_in(office.now) is None
+    office.sender.acknowledged(2)
+    assert office.sender.due_in(office.now) == pytest.approx(0.1)
+
+
+def test_the_end_writes_down_what_arrived_at_once(office: Office) -> None:
+    office.commit("a")
+    office.turn(0.0)
+    office.sender.finish()
+    assert office.outbox.depth == 0
+
+
+def test_a_disk_that_refuses_at_the_end_is_told(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise HostEnvironmentError("disk full")
+
+    office.commit("a")
+    office.turn(0.0)
+    monkeypatch.setattr(office.outbox, "mark_acknowledged", refuse)
+    office.sender.finish()
+    assert office.sender.fault == "disk full"
+
+
+def test_a_disk_that_refuses_pauses_the_sending_for_a_second(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise HostEnvironmentError("disk full")
+
+    office.commit("a")
+    with monkeypatch.context() as patch:
+        patch.setattr(office.outbox, "unsent", refuse)
+        office.turn()
+    assert office.sender.fault == "disk full"
+    office.turn(0.5)
+    assert office.broker.taken == []
+    office.turn(0.6)
+    assert (office.broker.taken, office.sender.fault) == (["a"], "")
+
+
+def test_an_outbox_that_cannot_be_read_when_the_link_stands_is_a_fault(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_: object) -> int:
+        raise HostEnvironmentError("disk I/O error")
+
+    monkeypatch.setattr(Outbox, "last_id", property(refuse))
+    office.sender.connected()
+    assert office.sender.fault == "disk I/O error"
+
+
+def test_an_event_that_is_no_json_is_left_out_and_the_others_go(office: Office) -> None:
+    office.commit("a", "b")
+    office.outbox._database.execute("UPDATE event SET payload = x'ff00' WHERE topic = 'a'")
+    office.outbox._database.commit()
+    for _ in range(3):
+        office.turn(1.1)
+    assert office.broker.taken == ["b"]
+    assert office.outbox.mendings[0].salvaged.n_lost == 1
