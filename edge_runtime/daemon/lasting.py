@@ -2,7 +2,8 @@
 
 Within one start of the machine they follow the kernel's clock since that start, so that the time between two runs of
 the daemon counts too. Over a start of the machine they go on from the last mark; the time that the machine was off
-counts where the wall clock was synchronized before and is afterwards.
+counts where the wall clock was synchronized before and is afterwards. A mark is made once a minute, so the last minute
+before a power cut may count twice.
 """
 
 from __future__ import annotations
