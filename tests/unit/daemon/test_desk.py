@@ -9,11 +9,11 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from edge_runtime.config import AlertRule
+from edge_runtime.config import Alarms, AlertRule
 from edge_runtime.daemon.desk import alarm_key, alarm_rule, part_rule
 from edge_runtime.daemon.outbox import Priority
 from edge_runtime.daemon.protocol import Outcome
-from edge_runtime.daemon.telling import NO_MODEL, Occasion
+from edge_runtime.daemon.telling import NO_MODEL, Gateway, Occasion
 from edge_runtime.findings import Finding
 from tests.unit.daemon.offices import BAD, GOOD, KEY, MODEL, Office, again, surface
 from tests.unit.daemon.outboxes import Hands, open_outbox
@@ -250,3 +250,41 @@ def test_cameras_matter_only_where_all_must_answer() -> None:
 def test_a_rule_without_a_number_takes_that_of_its_word() -> None:
     pipeline = surface(rules=(AlertRule(label="crack", severity="critical"), AlertRule(severity="low", severity_n=33)))
     assert [alarm_rule(pipeline, label).severity_n for label in ("crack", "stain")] == [900, 33]
+
+
+def reconfigure(office: Office, **changes: object) -> None:
+    """Give the desk another configuration."""
+    office.desk.reconfigure([surface(**changes)], Alarms(), Gateway("boot-1", "d" * 64))
+
+
+def test_an_alarm_of_a_camera_that_a_reload_takes_away_is_ended(office: Office) -> None:
+    office.see(BAD)
+    reconfigure(office, cameras=("cam2",))
+    assert [alert.event_type for alert in office.alerts] == ["raised", "cleared"]
+    assert office.events(f"alert/state/{KEY}")[-1] == b""
+
+
+def test_an_alarm_goes_on_over_a_reload_under_the_new_rule(office: Office) -> None:
+    office.see(BAD)
+    reconfigure(office, rules=(AlertRule(clear_after=2),))
+    office.see(GOOD)
+    standing = office.desk.summary().active
+    office.see(GOOD)
+    assert (standing, office.desk.summary().active) == (1, 0)
+    assert {alert.alert_id for alert in office.alerts} == {office.alerts[0].alert_id}
+    assert office.alerts[-1].config_sha256 == "d" * 64
+
+
+def test_open_parts_of_a_pipeline_that_judges_no_longer_are_unsure(office: Office) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    reconfigure(office, verdict="none")
+    (verdict,) = office.verdicts
+    assert (verdict.part, verdict.verdict) == ("A-17", "unsure")
+    assert office.desk.next_deadline() is None
+
+
+def test_a_flood_goes_on_under_another_limit(office: Office) -> None:
+    office.desk.reconfigure([surface()], Alarms(flood_n=1), Gateway("boot-1", "d" * 64))
+    for label in ("a", "b", "c"):
+        office.see(replace(BAD, label=label))
+    assert office.desk._book.flood.active

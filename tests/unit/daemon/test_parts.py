@@ -193,3 +193,12 @@ def test_a_clock_that_is_set_corrects_the_times_of_parts_that_were_taken_before(
     assert [each.opened_at for each in decided] == [1.7e9 + 30.0, 1.7e9 + 30.0]
     book.expect("surface", "A-17", ANY, now=13.0, wall=1.7e9 + 33.0, at=1.7e9 + 31.0)
     assert book.is_decided("surface", "A-17")
+
+
+def test_open_parts_of_a_pipeline_that_is_gone_are_decided_and_those_of_others_stay_open() -> None:
+    book = opened(BOTH)
+    book.expect("other", "B-1", ANY, now=10.0, wall=1_700_000_000.0)
+    say(book, BOTH, "left", "ok")
+    (decided,) = book.close({"surface"}, {"surface": BOTH, "other": ANY}, now=10.6)
+    assert (decided.part, decided.verdict, decided.reasons) == ("A-17", "unsure", ("missing:right",))
+    assert book.next_due() == 12.0
