@@ -343,6 +343,7 @@ def test_an_event_that_is_no_json_is_left_out_and_the_others_go(office: Office) 
     assert office.broker.taken == ["b"]
     assert office.outbox.mendings[0].salvaged.n_lost == 1
 
+
 def test_another_rate_holds_from_now_on(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.sqlite", boot_id="b", clock=lambda: 100.0)
     office = Office(outbox, Broker())
