@@ -81,7 +81,7 @@ class House:
         self.hall = hall = Hall(folder)
         config, topics = load_config(self.file), Topics("edge", "gw1")
         gateway = Gateway("boot-1", "c" * 64)
-        front = Front(Session(BrokerSettings(client_id="gw1")), topics, hall.complaints)
+        front = Front(Session(BrokerSettings(client_id="gw1")), topics, hall.complaints, lambda: "unset")
         inlet = Inlet(
             BrokerSettings(client_id="gw1"),
             hall.intake,
