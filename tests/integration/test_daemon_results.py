@@ -46,7 +46,11 @@ def sources() -> str:
 @pytest.fixture(scope="module")
 def plant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Plant]:
     """A plant that has seen frames and blocks over MQTT 5, and the same over MQTT 3.1.1 in envelopes."""
-    with running_plant(tmp_path_factory.mktemp("results"), sources()) as running:
+    at_once = {
+        "settings": "[outbox]\ndrain_per_s = 100000.0",
+        "broker": "inflight_maximum = 10000",
+    }  # results come last
+    with running_plant(tmp_path_factory.mktemp("results"), sources(), **at_once) as running:
         older = running.join(Publisher(running.broker, "older", version=paho.MQTTv311))
         for number in FRAMES:
             facts: dict[str, Any] = {"seq": number, "ts_ms": round(time.time() * 1000)}
