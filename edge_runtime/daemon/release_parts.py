@@ -6,6 +6,7 @@ from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config
 from edge_runtime.daemon.arrivals import Arrivals
 from edge_runtime.daemon.clock import Clock
+from edge_runtime.daemon.commands import audit
 from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import Dispatcher
 from edge_runtime.daemon.front import Front
@@ -15,6 +16,8 @@ from edge_runtime.daemon.models import trusted_pems
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.release_book import RELEASE, ReleaseBook, Told
 from edge_runtime.daemon.releases import Releases
+from edge_runtime.daemon.trail import Trail
+from edge_runtime.messages import COMMANDS, Command, EventIds, Reply
 from edge_runtime.mqtt.topics import Topics
 
 
@@ -28,6 +31,8 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
     desk: Desk,
     dispatcher: Dispatcher,
     topics: Topics,
+    event_ids: EventIds,
+    trail: Trail,
     clock: Clock,
 ) -> Releases:
     """Make the releases of a gateway, and have every finished input pass through them.
@@ -46,6 +51,10 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
         What runs.
     topics : Topics
         The gateway's topics.
+    event_ids : EventIds
+        Gives ULIDs.
+    trail : Trail
+        Keeps orders that the gateway gave itself.
     clock : Clock
         Both clocks.
 
@@ -57,6 +66,13 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
 
     def alarm(word: str, active: bool, text: str) -> None:
         desk.set_system(word, active=active, text=text)
+
+    def record(command: Command, text: str) -> None:
+        now_ms = round(clock.wall() * 1000)
+        name = next(name for name, kind in COMMANDS.items() if isinstance(command, kind))
+        audit.info("command=%s issuer=%r id=%s ok=True text=%r", name, command.issuer, command.id, text)
+        reply = Reply(id=command.id, command=name, ok=True, text=text[:2048], timestamp_ms=now_ms)
+        trail.write(command, reply, received_ms=now_ms)
 
     book = ReleaseBook(outbox.load_state(RELEASE), journal, Told(front.say_candidate, front.say_rollout, alarm), clock)
     arrivals = Arrivals(
@@ -71,6 +87,8 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
         settle=dispatcher.settle,
         arrivals=arrivals,
         clock=clock,
+        record=record,
+        new_id=lambda: event_ids.next().lower(),
         flush=lambda: journal.flush(clock.monotonic(), force=True),
     )
     dispatcher.on_finished = releases.take

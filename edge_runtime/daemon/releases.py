@@ -18,7 +18,6 @@ from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, Pipeline
 from edge_runtime.daemon.arrivals import Arrivals
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.commands import audit
 from edge_runtime.daemon.intake import Item
 from edge_runtime.daemon.models import PipelineModel, load_model
 from edge_runtime.daemon.protocol import Done
@@ -27,6 +26,7 @@ from edge_runtime.daemon.rollout import Trial
 from edge_runtime.daemon.side_by_side import Lane, NoLane, Settle, SideBySide
 from edge_runtime.daemon.trial_lane import TrialLane
 from edge_runtime.errors import EdgeRuntimeError, HostEnvironmentError
+from edge_runtime.messages import Command, ModelPromote, ModelRollback
 
 _log = logging.getLogger(__name__)
 
@@ -35,6 +35,8 @@ _WEIGH_EVERY_S = 0.5
 #: How long until an alarm that stands is looked at again.
 _REMIND_S = 10.0
 _WORDS = {"grew": "memory"}
+#: Issuer of the orders that the gateway gives itself.
+_OURSELVES = "gateway"
 #: Courses in which inputs of both models are compared.
 _BEFORE: tuple[Course, ...] = ("", "shadow", "canary")
 
@@ -79,6 +81,8 @@ class Releases:
         Public keys, PEM.
     book : ReleaseBook
         What is remembered.
+    new_id : callable
+        Gives the id of an order of our own.
     running : Running
         What runs.
     settle : callable
@@ -89,6 +93,8 @@ class Releases:
         Both clocks.
     flush : callable
         Makes durable what the book keeps.
+    record : callable
+        Takes an order that the gateway gave itself, and why, for the audit trail.
     make_lane : callable
         Makes a lane for models; another one in tests.
     """
@@ -100,22 +106,26 @@ class Releases:
         trusted: tuple[bytes, ...],
         *,
         book: ReleaseBook,
+        new_id: Callable[[], str],
         running: Running,
         settle: Settle,
         arrivals: Arrivals,
         clock: Clock,
         flush: Callable[[], object],
+        record: Callable[[Command, str], None],
         make_lane: Callable[[Mapping[str, PipelineModel]], Lane] | None = None,
     ) -> None:
         self._config = config
         self._store = store
         self._trusted = trusted
         self._book = book
+        self._new_id = new_id
         self._running = running
         self._settle = settle
         self._arrivals = arrivals
         self._clock = clock
         self._flush = flush
+        self._record = record
         self._make_lane = make_lane or self._trial_lane
         self._underway: _Underway | None = None
         self._swapping: set[str] = set()
@@ -218,13 +228,11 @@ class Releases:
     def go_back(self, release: Release, reason: str, *, automatic: bool) -> None:
         """Go back from a release to the one before it; one that never decided everything only ends its trial."""
         self._drop_earlier(release.model)
-        audit.info(
-            "event=model_rolled_back model=%s sha256=%s automatic=%s reason=%r",
-            release.model,
-            release.sha256,
-            automatic,
-            reason,
-        )
+        if automatic:
+            order = ModelRollback(
+                issuer=_OURSELVES, id=self._new_id(), model=release.model, release=release.from_release
+            )
+            self._record(order, f"{release.sha256[:12]}: {reason}")
         rolled_back = (*(each for each in release.rolled_back if each != release.sha256), release.sha256)
         release = replace(release, automatic=automatic, rolled_back=rolled_back)
         if release.course in _BEFORE or release.course in {"waiting", "promoting"}:
@@ -252,7 +260,7 @@ class Releases:
         if release.course in _BEFORE and self._pipelines_of(release.model):
             self._begin_shadow(self._with_origin(release))
         elif release.course == "promoting" or (release.course == "waiting" and self._config.rollout.auto_promote):
-            self.promote(release, release.reason if release.course == "promoting" else "it passed its trial")
+            self._promote_again(release)
         elif release.course == "probation":
             self._begin_probation(release)
         elif release.course == "going_back":
@@ -260,6 +268,15 @@ class Releases:
         else:
             return False
         return True
+
+    def _promote_again(self, release: Release) -> None:
+        """Promote by ourselves, or go on with a promotion that a kill cut short."""
+        if release.course == "promoting":
+            self.promote(release, release.reason)
+            return
+        self.promote(release, "it passed its trial")
+        order = ModelPromote(issuer=_OURSELVES, id=self._new_id(), model=release.model, sha256=release.sha256)
+        self._record(order, "it passed its trial")
 
     def _with_origin(self, release: Release) -> Release:
         """Note which release is in use, as the one to go back to."""

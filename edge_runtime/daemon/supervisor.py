@@ -105,7 +105,7 @@ class Supervisor:
         self._notes: deque[Note] = deque()
         self._order_queue = OrderQueue()
         self._disk_trouble = ""
-        self._connected = False
+        self._connected = self._ready = False
         self._no_commands: tuple[str, ...] = ()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
@@ -161,6 +161,7 @@ class Supervisor:
             drain_per_s=config.outbox.drain_per_s,
             in_flight=config.broker.inflight_maximum,
         )
+        trail = self._make_trail()
         self._releases = make_releases(
             config,
             self._store,
@@ -170,6 +171,8 @@ class Supervisor:
             desk=self._desk,
             dispatcher=self._dispatcher,
             topics=self._topics,
+            event_ids=self._ids,
+            trail=trail,
             clock=self._clock,
         )
         self._references = References(self._desk, self._metrics, self._complaints, self._health.hold)
@@ -189,7 +192,7 @@ class Supervisor:
                 **release_orders(self._releases, self._store),
             },
             self._clock,
-            Trail(self._outbox.load_state(AUDIT), self._journal, boot_id=self._gateway.boot_id, clock=self._clock),
+            trail,
         )
         self._http = self._make_http()
         stopped = self._dispatcher.lineup.stopped
@@ -200,7 +203,6 @@ class Supervisor:
             self._status.set(name, "failed", reason)
         for name in stopped:
             self._pipeline_changed(name, "stopped", "")
-        self._ready = False
 
     # The loop ---------------------------------------------------------------------------------------------------
 
@@ -433,6 +435,10 @@ class Supervisor:
         self._verdicts = []
         dispatcher.lineup.on_built = self._built
         return dispatcher
+
+    def _make_trail(self) -> Trail:
+        stored = self._outbox.load_state(AUDIT)
+        return Trail(stored, self._journal, boot_id=self._gateway.boot_id, clock=self._clock)
 
     def _make_reporter(self) -> Reporter:
         parts = Parts(

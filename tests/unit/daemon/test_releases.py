@@ -10,6 +10,7 @@ import pytest
 
 from edge_runtime.daemon.installing import Progress
 from edge_runtime.daemon.release_book import RELEASE
+from edge_runtime.messages import ModelPromote, ModelRollback
 from tests.unit.daemon.workshops import CONFIG, DIGESTS, MODEL, Workshop
 
 
@@ -149,6 +150,25 @@ def test_failed_trial_leaves_the_worker_alone(shop: Workshop) -> None:
     shop.fail()
     assert (shop.worker.asked, shop.active(), shop.rollouts[-1].stage) == ([], 1, "rolled_back")
     assert shop.lanes[0].closed
+
+
+def test_what_the_gateway_does_by_itself_is_on_the_audit_trail(eager: Workshop) -> None:
+    eager.put(1, active=True)
+    eager.arrive(2)
+    eager.reach("waiting")
+    eager.releases.poll()
+    eager.worker.finish()
+    eager.fail()
+    assert [(type(command), text) for command, text in eager.recorded] == [
+        (ModelPromote, "it passed its trial"),
+        (ModelRollback, f"{DIGESTS[2][:12]}: errors: too many"),
+    ]
+
+
+def test_what_a_person_orders_is_not_recorded_twice(shop: Workshop) -> None:
+    shop.promote()
+    shop.command("model/rollback")
+    assert shop.recorded == []
 
 
 def test_roll_back_is_tried_again_when_the_worker_does_not_come(shop: Workshop) -> None:

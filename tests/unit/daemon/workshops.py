@@ -23,7 +23,7 @@ from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.release_book import RELEASE, Release, ReleaseBook, Told
 from edge_runtime.daemon.release_orders import release_orders
 from edge_runtime.daemon.releases import Releases
-from edge_runtime.messages import ModelCandidate, ModelRollout, Reply
+from edge_runtime.messages import Command, ModelCandidate, ModelRollout, Reply
 from tests.bundles import TRUSTED, image_bundle, trusting_store
 from tests.unit.daemon.outboxes import Hands, open_outbox
 
@@ -121,6 +121,7 @@ class Workshop:
         self.rollouts: list[ModelRollout] = []
         self.alarms: dict[str, bool] = {}
         self.lanes: list[QuietLane] = []
+        self.recorded: list[tuple[Command, str]] = []
         self._n_commands = 0
         self.begin()
 
@@ -143,6 +144,8 @@ class Workshop:
             arrivals=arrivals,
             clock=self.clock,
             flush=self.commit,
+            record=lambda command, text: self.recorded.append((command, text)),
+            new_id=lambda: "own",
             make_lane=self._make_lane,
         )
         self._orders = Orders(release_orders(self.releases, self.store), self.clock)
