@@ -22,6 +22,7 @@ from edge_runtime.daemon.reloading import Affected, Reloader
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.telling import Gateway
+from edge_runtime.daemon.trail import Trail
 from edge_runtime.messages import EventIds
 from edge_runtime.mqtt.session import Session
 from edge_runtime.mqtt.topics import Topics
@@ -114,6 +115,8 @@ class House:
             desk=hall.desk,
             dispatcher=hall.dispatcher,
             topics=topics,
+            event_ids=EventIds(lambda: 0),
+            trail=Trail({}, hall.journal, boot_id="boot-1", clock=hall.clock),
             clock=hall.clock,
         )
         affected = Affected(
