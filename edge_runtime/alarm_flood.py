@@ -43,6 +43,8 @@ class Flood:
     ----------
     active : bool
         Whether there is a flood.
+    revision : int
+        Grows whenever the checkpoint changes.
     n_raised, n_quiet : int
         Alarms of the present or last flood, with those that began it, and how many of them were not annunciated.
     """
@@ -55,6 +57,7 @@ class Flood:
         self.active = before.active
         self.n_raised = before.n_raised
         self.n_quiet = before.n_quiet
+        self.revision = 0
 
     @property
     def state(self) -> FloodState:
@@ -79,6 +82,7 @@ class Flood:
         if not self._n:
             return False
         self._recent.append(now_s)
+        self.revision += 1
         if not self.active and len(self._recent) > self._n and self._recent[0] + self._window_s > now_s:
             self.active, self.n_raised, self.n_quiet = True, self._n, 0
         if not self.active:
@@ -102,4 +106,5 @@ class Flood:
         if due is None or now_s < due:
             return False
         self.active = False
+        self.revision += 1
         return True

@@ -109,8 +109,8 @@ class AlarmDesk:
         self._metrics = metrics
         self._lasting = lasting or clock.monotonic
         alarms, self._last = _restore(stored, latest_s=self._lasting() + _LONGEST_SHELVING_S)
-        self._flood_kept = _restore_flood(stored)
-        flood = Flood(settings.flood_n, settings.flood_window_s, self._flood_kept)
+        flood = Flood(settings.flood_n, settings.flood_window_s, _restore_flood(stored))
+        self._flood_kept = (flood, flood.revision)
         self._book = AlarmBook(alarms, flood=flood)
         self._settings = settings
         self.changed = True
@@ -235,8 +235,8 @@ class AlarmDesk:
     def _say_flood(self) -> None:
         """Keep the state of the flood with that of its alarms, and tell the summary alarm."""
         flood = self._book.flood
-        if flood.state != self._flood_kept:
-            self._flood_kept = flood.state
+        if (flood, flood.revision) != self._flood_kept:
+            self._flood_kept = (flood, flood.revision)
             self._journal.set_state(_FLOOD, msgspec.msgpack.encode(flood.state), now=self._clock.monotonic())
         standing = self._book.get(system_key(FLOOD_WORD))
         if not flood.active and (standing is None or not standing.active):

@@ -14,6 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from edge_runtime.config import Http
+from edge_runtime.daemon.lasting import LASTING, lasting_now
 from edge_runtime.daemon.lines import Line
 from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION
 
@@ -45,7 +46,7 @@ def examine_outbox(folder: Path, *, now_s: float) -> Line:
     folder : Path
         State folder.
     now_s : float, s
-        Wall clock, UTC.
+        Wall clock, UTC; for an outbox without a mark of the lasting clock.
     """
     path = folder / "outbox.sqlite"
     if not path.exists():
@@ -58,13 +59,14 @@ def examine_outbox(folder: Path, *, now_s: float) -> Line:
                 return Line("fault", "outbox", words, 5)
             (verdict,) = database.execute("PRAGMA quick_check(1)").fetchone()
             n_waiting, oldest_ms = database.execute(_WAITING).fetchone()
+            mark = database.execute("SELECT value FROM state WHERE key = ?", (LASTING,)).fetchone()
     except sqlite3.Error as error:
         return Line("fault", "outbox", _damaged(path, str(error)), 5)
     if verdict != "ok":
         return Line("fault", "outbox", _damaged(path, str(verdict)), 5)
     if not n_waiting:
         return Line("ok", "outbox", "whole; the broker has everything")
-    age_s = max(0.0, now_s - oldest_ms / 1000)
+    age_s = max(0.0, (now_s if mark is None else lasting_now(mark[0])) - oldest_ms / 1000)
     words = f"whole; {n_waiting} events wait for the broker, the oldest for {age_s:.0f} s"
     return Line("note" if age_s > _OLD_S else "ok", "outbox", words)
 

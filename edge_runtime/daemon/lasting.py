@@ -87,3 +87,10 @@ class LastingClock:
         wall = self._clock.wall()
         boottime = self._clock.boottime()
         return msgspec.msgpack.encode(Mark(self.kernel, boottime, self._base_s + boottime, wall, self._quality(wall)))
+
+
+def lasting_now(mark: bytes) -> float:
+    """Tell the lasting seconds beside a daemon, from its last mark."""
+    clock = LastingClock(Clock(), kernel_boot_id())
+    clock.resume(mark)
+    return clock.now()

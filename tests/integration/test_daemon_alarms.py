@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -125,3 +126,24 @@ def test_a_command_is_obeyed_once_over_a_kill_and_stands_in_the_audit_trail(plan
     (entry,) = [entry for entry in trail if entry["reply"]["id"] == order_id]
     assert (entry["issuer"], entry["reply"]["command"], entry["reply"]["ok"]) == ("consumer", "alert/shelve", True)
     assert [entry["seq"] for entry in trail] == list(range(1, len(trail) + 1))
+
+
+def test_every_command_is_obeyed_exactly_once_while_the_daemon_is_killed(plant: Plant) -> None:
+    alert_id, rng = events(plant)[-1]["alert_id"], random.Random(4)
+    names = [f"k{number}" for number in range(4)]
+    n_before = len(events(plant))
+    for name in names:
+        order = {"id": name, "alert_id": alert_id, "duration_s": 600.0}
+        plant.consumer.command("alert/shelve", **order)
+        time.sleep(rng.uniform(0.0, 0.03))
+        plant.daemon.kill()
+        plant.daemon.start()
+        plant.consumer.command("alert/shelve", **order)  # as an impatient person does
+        plant.consumer.reply(name)
+    until(lambda: len(events(plant)) >= n_before + len(names), "an event for each command")
+    shelved = [event["event_type"] for event in events(plant)[n_before:]]
+    assert shelved == ["shelved"] * len(names)
+    command = [*COMMAND, "audit", str(plant.daemon.config), "--json"]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout.splitlines()
+    obeyed = [json.loads(line)["reply"]["id"] for line in shown]
+    assert obeyed[-len(names) :] == names

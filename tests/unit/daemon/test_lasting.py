@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import pytest
 
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.lasting import LastingClock, kernel_boot_id
+from edge_runtime.daemon.lasting import LastingClock, kernel_boot_id, lasting_now
 from edge_runtime.messages import ClockQuality
 
 YEAR_2026 = 1_770_000_000.0
@@ -100,3 +100,8 @@ def test_a_mark_that_cannot_be_read_is_passed_over(stored: bytes) -> None:
 
 def test_the_kernel_names_its_start_the_same_each_time() -> None:
     assert kernel_boot_id() == kernel_boot_id()
+
+
+def test_another_process_can_tell_it_from_the_mark() -> None:
+    clock = LastingClock(Clock(), kernel_boot_id())
+    assert lasting_now(clock.mark()) == pytest.approx(clock.now(), abs=5.0)

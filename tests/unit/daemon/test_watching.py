@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import pytest
+from msgspec.structs import replace
 
 from edge_runtime.daemon.watching import Picture, event_line
 from edge_runtime.errors import MessageError
 from edge_runtime.messages import Health, PartVerdict, PipeStatus, encode
 from edge_runtime.mqtt.topics import Topics
+from tests.unit.messages.payloads import EXAMPLES
 
 TOPICS = Topics("edge", "gw")
 ULID = "01HF7YAT000000000000000000"
@@ -68,3 +70,16 @@ def test_a_picture_is_put_together_from_retained_messages() -> None:
     assert "edge/gw: online" in text
     assert "outbox_full" in text
     assert "surface   failed, no model no bundle" in text
+
+
+@pytest.mark.parametrize(("field", "mark"), [("shelved", "SHELVED"), ("flooded", "FLOODED")])
+def test_an_alert_that_is_not_to_be_annunciated_is_marked(field: str, mark: str) -> None:
+    line = event_line(TOPICS.alert_event(), encode(replace(EXAMPLES["alert"], **{field: True})), TOPICS)
+    plain = event_line(TOPICS.alert_event(), encode(EXAMPLES["alert"]), TOPICS)
+    assert line == f"{plain}  {mark}"
+
+
+def test_shelved_alarms_are_counted_where_there_are_some() -> None:
+    picture = Picture(TOPICS)
+    picture.take(TOPICS.alert_summary(), encode(replace(EXAMPLES["alert-summary"], shelved=2)))
+    assert "1 active, 1 unacknowledged, worst high, 2 shelved" in picture.as_text()
