@@ -47,9 +47,9 @@ check: $(VENV)/.all
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not long and not tensorflow and not broker and not compiler" \
 		tests/unit tests/property tests/contract tests/golden
 
-## make test-long  soak, faults, fuzz and emulators at length
+## make test-long  soak, kills, faults, fuzz and emulators at length; writes docs/endurance.md
 test-long: $(VENV)/.all system
-	@$(BIN)/python -m pytest -m "long" tests
+	@EDGE_RECORD=1 $(BIN)/python -m pytest -m "long" tests
 
 ## make bench      every measurement, as ratios against named peers, to bench/results/
 bench: $(VENV)/.all
