@@ -44,6 +44,7 @@ SELECT (SELECT coalesce(sum(length(payload)), 0) FROM event WHERE priority <> 2)
   (SELECT coalesce(sum(length(payload)), 0) FROM event WHERE priority = 2),
   (SELECT count(*) FROM event WHERE acked_ms IS NULL), (SELECT count(*) FROM event WHERE held = 1)
 """
+_SET_STATE = "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _ROOM_SHARE = 64
 
 
@@ -173,6 +174,7 @@ class Outbox:
         self.n_removed = 0
         self._may_purge = True
         self._bytes = self._evidence_bytes = self._unsent = self._held = 0
+        self._states: dict[str, bytes] | None = None
         self._file = OutboxFile(path, clock=clock, on_open=self._count)
 
     @property
@@ -194,7 +196,13 @@ class Outbox:
         self._file.distrust(reason)
 
     def _count(self, database: sqlite3.Connection) -> None:
-        """Learn from the file what is in it: at the start, and after it was mended."""
+        """Learn from the file what is in it; into one that was mended, write back every state as it is now."""
+        if self._states is None:
+            self._states = dict(database.execute("SELECT key, value FROM state").fetchall())
+        else:
+            with database:
+                database.execute("DELETE FROM state")
+                database.executemany(_SET_STATE, self._states.items())
         self._bytes, self._evidence_bytes, self._unsent, self._held = database.execute(_COUNTS).fetchone()
         self.n_removed += 1
         self._may_purge = True
@@ -231,18 +239,23 @@ class Outbox:
             added = self._insert(events, now_ms)
             doomed = self._evidence_over(added)
             delete(self._database, doomed)
-            self._database.executemany(
-                "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value",
-                [(key, value) for key, value in state.items() if value is not None],
-            )
-            self._database.executemany(
-                "DELETE FROM state WHERE key = ?", [(key,) for key, value in state.items() if value is None]
-            )
+            kept = {key: value for key, value in state.items() if value is not None}
+            gone = state.keys() - kept.keys()
+            self._database.executemany(_SET_STATE, kept.items())
+            self._database.executemany("DELETE FROM state WHERE key = ?", [(key,) for key in gone])
+        self._remember(kept, gone)
         for event in added:
             self._grow(event.priority, len(event.payload))
             self._unsent += 1
             self._held += event.held
         self._forget(doomed, dropped="bytes")
+
+    def _remember(self, kept: Mapping[str, bytes], gone: Iterable[str]) -> None:
+        """Note the states that are on disk now."""
+        assert self._states is not None
+        self._states |= kept
+        for key in gone:
+            self._states.pop(key, None)
 
     def _insert(self, events: Sequence[Outgoing], now_ms: int) -> list[Outgoing]:
         added = []
@@ -500,8 +513,7 @@ class Outbox:
 
     def load_state(self, prefix: str) -> dict[str, bytes]:
         """Every stored state whose key begins with ``prefix``."""
-        rows = self._file.rows("SELECT key, value FROM state WHERE substr(key, 1, ?) = ?", (len(prefix), prefix))
-        return {key: value for key, value in rows if isinstance(key, str) and isinstance(value, bytes)}
+        return {key: value for key, value in (self._states or {}).items() if key.startswith(prefix)}
 
     def close(self) -> None:
         """Fold the log into the file and close it."""

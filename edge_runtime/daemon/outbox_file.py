@@ -68,12 +68,21 @@ class OutboxFile:
 
     def _require(self) -> sqlite3.Connection:
         if self._damage:
-            self.close(fold=False)
-            self.mendings.append(mend(self.path, self._damage, now_s=self._clock(), last_id=self.last_id))
-            self._damage = ""
+            self._mend()
         if self._connection is None:
-            self._connection = self._open()
+            try:
+                self._connection = self._open()
+            except HostEnvironmentError:
+                if not self._damage:
+                    raise
+                self._mend()
+                self._connection = self._open()
         return self._connection
+
+    def _mend(self) -> None:
+        self.close(fold=False)
+        self.mendings.append(mend(self.path, self._damage, now_s=self._clock(), last_id=self.last_id))
+        self._damage = ""
 
     def _open(self) -> sqlite3.Connection:
         database = None

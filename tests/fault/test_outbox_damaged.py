@@ -270,7 +270,7 @@ def running(path: Path, tmp_path: Path) -> Iterator[Outbox]:
 
 USES: dict[str, Callable[[Outbox], object]] = {
     "unsent": lambda outbox: outbox.unsent(10_000),
-    "load_state": lambda outbox: outbox.load_state(""),
+    "accounts": lambda outbox: outbox.accounts(),
     "latest": lambda outbox: outbox.latest("alert", 1000),
     "find_topic": lambda outbox: outbox.find_topic("none"),
 }
@@ -295,6 +295,27 @@ def test_a_commit_on_a_file_that_is_damaged_while_it_is_open_is_refused_once(run
         running.commit(batch, {})
     running.commit(batch, {})
     assert [stored.payload for stored in running.unsent(9)] == [b"{}"]
+
+
+def test_states_survive_a_file_that_is_destroyed_while_it_is_open(running: Outbox, path: Path) -> None:
+    running.commit([], {"alarm/0": b"new", "alarm/1": None})
+    expected = running.load_state("")
+    for page in range(path.stat().st_size // PAGE):
+        overwrite(path, page * PAGE, random.Random(page).randbytes(PAGE))
+    running.distrust("for this test")
+    assert look(running).states == expected
+    running.close()
+    with closing(open_outbox(path.parent, boot_id="boot-3")) as later:
+        assert later.load_state("alarm/") == {key: value for key, value in expected.items() if key.startswith("alarm/")}
+
+
+def test_a_state_whose_key_is_no_text_does_not_stop_a_start(path: Path, tmp_path: Path) -> None:
+    with closing(sqlite3.connect(path)) as database:
+        database.execute("INSERT INTO state VALUES (CAST(x'ff41' AS TEXT), x'00')")
+        database.commit()
+    with closing(open_outbox(tmp_path, boot_id="boot-2")) as outbox:
+        assert len(look(outbox).states) == 8
+        assert len(outbox.mendings) == 1
 
 
 def test_ids_that_are_on_their_way_are_not_given_again(running: Outbox, path: Path) -> None:

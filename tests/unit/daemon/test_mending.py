@@ -12,7 +12,7 @@ from edge_runtime.daemon import mending
 from edge_runtime.daemon.mending import find_damage, finish_mending, is_damage, is_fresh
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.errors import HostEnvironmentError
-from tests.unit.daemon.outboxes import event, open_outbox
+from tests.unit.daemon.outboxes import open_outbox
 
 
 def coded(code: int) -> sqlite3.DatabaseError:
@@ -72,17 +72,6 @@ def test_a_file_that_cannot_be_opened_for_another_reason_stays(tmp_path: Path, m
             open_outbox(tmp_path)
     with closing(open_outbox(tmp_path)) as outbox:
         assert outbox.mendings == []
-
-
-def test_a_file_whose_tables_cannot_be_counted_is_closed_and_mended_at_the_next_use(tmp_path: Path) -> None:
-    with closing(open_outbox(tmp_path)) as outbox:
-        outbox.commit([event(1)], {})
-    with closing(sqlite3.connect(tmp_path / "outbox.db")) as database:
-        database.execute("DROP TABLE sequence")
-        database.execute("DROP TABLE state")
-        database.commit()
-    with closing(open_outbox(tmp_path)) as outbox, pytest.raises(HostEnvironmentError, match="cannot be read"):
-        outbox.load_state("")
 
 
 def test_a_read_that_fails_for_another_reason_is_not_mended(tmp_path: Path) -> None:
