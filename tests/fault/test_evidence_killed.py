@@ -34,9 +34,8 @@ def stored(plant: Plant) -> tuple[list[dict[str, Any]], dict[str, bytes]]:
     return [alert for alert in alerts if alert["event_type"] == "raised"], evidence
 
 
-def wait_for_alarm(plant: Plant) -> None:
+def wait_for_alarm(plant: Plant, before: int) -> None:
     """Wait until there is one alarm more."""
-    before = len(stored(plant)[0])
     until(lambda: len(stored(plant)[0]) > before, "an alarm")
 
 
@@ -51,10 +50,11 @@ def surface_only() -> str:
 def test_every_alarm_has_the_evidence_that_it_names_though_the_daemon_is_killed(tmp_path: Path) -> None:
     with running_plant(tmp_path, surface_only()) as plant:
         for turn in range(N_KILLS):
+            before = len(stored(plant)[0])
             for number in range(N_PICTURES):
                 ts_ms = round(time.time() * 1000)
                 plant.publisher.publish("plant/cam/cam1/frame", picture(number), part=f"{turn}-{number}", ts_ms=ts_ms)
-            wait_for_alarm(plant)
+            wait_for_alarm(plant, before)
             plant.daemon.kill()
             plant.daemon.start()
         until(lambda: len(plant.consumer.verdicts()) == N_KILLS * N_PICTURES, "all verdicts", within_s=30)
