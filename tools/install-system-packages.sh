@@ -7,7 +7,7 @@ set -u
 export DEBIAN_FRONTEND=noninteractive
 
 # command -> package that brings it
-needed='mosquitto:mosquitto mosquitto_sub:mosquitto-clients gcc:gcc faketime:faketime
+needed='mosquitto:mosquitto mosquitto_sub:mosquitto-clients gcc:gcc g++:g++ cmake:cmake faketime:faketime
 arm-none-eabi-gcc:gcc-arm-none-eabi qemu-system-arm:qemu-system-arm
 riscv64-unknown-elf-gcc:gcc-riscv64-unknown-elf qemu-system-riscv32:qemu-system-misc'
 # libraries without a command of their own: file -> package
