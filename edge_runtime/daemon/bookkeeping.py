@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 SET_ASIDE = "outbox_corrupt_set_aside"
 
 _EVERY_S = 60.0
+_SCRUB_EVERY_S = 5.0
 
 
 class Bookkeeper:
@@ -60,6 +61,7 @@ class Bookkeeper:
         self._next = 0.0
         self._dropped: dict[str, int] = {}
         self._n_mended = 0
+        self._next_scrub = 0.0
         self.n_incidents = 0
 
     def look(self, now: float) -> None:
@@ -71,6 +73,7 @@ class Bookkeeper:
             Monotonic.
         """
         self._tell_dropped()
+        self._scrub(now)
         n_new = len(self._outbox.mendings) - self._n_mended
         if n_new:
             self._n_mended += n_new
@@ -94,6 +97,17 @@ class Bookkeeper:
             _log.error("stage=sending event=sequence_gap %s", violation)
             self._metrics.sequence_gaps.labels(violation.series).inc()
             self._incident(f"sequence_gap:{violation.series}")
+
+    def _scrub(self, now: float) -> None:
+        """Look for damage on the disk; where there is some, use the outbox at once, which mends it."""
+        if now < self._next_scrub:
+            return
+        self._next_scrub = now + _SCRUB_EVERY_S
+        try:
+            if not self._outbox.scrub():
+                self._outbox.oldest_unsent_s()
+        except HostEnvironmentError as error:
+            self._complaints.say("sending", "outbox", "scrub_failed", str(error))
 
     def _tell_dropped(self) -> None:
         """Count evidence that was dropped since the last look."""

@@ -191,6 +191,16 @@ class Outbox:
         """What became of the damaged files of this run."""
         return self._file.mendings
 
+    def scrub(self) -> bool:
+        """Look at the next part of the file on the disk; False when it is damaged: it is mended at the next use.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk cannot be read.
+        """
+        return self._file.scrub()
+
     def distrust(self, reason: str) -> None:
         """Note that something in the file makes no sense: it is set aside, and a new one begun, at the next use."""
         self._file.distrust(reason)

@@ -14,6 +14,7 @@ from typing import Any
 
 from edge_runtime.daemon.mending import Mending, find_damage, finish_mending, is_damage, mend
 from edge_runtime.daemon.outbox_schema import open_database
+from edge_runtime.daemon.scrubbing import Scrubber
 from edge_runtime.errors import HostEnvironmentError
 
 
@@ -49,6 +50,7 @@ class OutboxFile:
         self._clock = clock
         self._on_open = on_open
         self._connection: sqlite3.Connection | None = None
+        self._scrubber = Scrubber(path)
         self.mendings: list[Mending] = []
         self.last_id = 0
         finish_mending(path, now_s=clock())
@@ -97,6 +99,21 @@ class OutboxFile:
             self._note(error)
             raise HostEnvironmentError(f"{self.path}: the outbox cannot be opened: {error}") from error
         return database
+
+    def scrub(self) -> bool:
+        """Look at the next part of the file on the disk; False, and a note for the next use, where it is damaged.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk cannot be read.
+        """
+        try:
+            reason = self._scrubber.step()
+        except OSError as error:
+            raise HostEnvironmentError(f"{self.path}: the outbox cannot be read: {error}") from error
+        self._damage = self._damage or reason
+        return not reason
 
     def distrust(self, reason: str) -> None:
         """Note that something in the file makes no sense: it is mended at the next use."""

@@ -67,11 +67,7 @@ def test_a_daemon_whose_database_is_destroyed_while_it_runs_goes_on(plant: Plant
     destroy(outbox_of(plant), 0)
     destroy(outbox_of(plant).with_name("outbox.sqlite-wal"), 0)
     boot_id = json.loads(plant.consumer.retained["birth"])["boot_id"]
-    for number in range(20, 3000, 10):
-        send_parts(plant, range(number, number + 10))
-        until_judged(plant, number + 9)
-        if plant.daemon.metric("edge_outboxes_set_aside_total"):
-            break
+    send_parts(plant, range(20, 30))
     until(lambda: "outbox_corrupt_set_aside" in reasons(plant), "health tells it")
     send_parts(plant, range(5000, 5010))
     until_judged(plant, 5009)

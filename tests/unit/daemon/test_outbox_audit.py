@@ -227,3 +227,24 @@ def test_an_outbox_set_aside_by_the_run_before_is_still_in_health(office: Office
     later.bookkeeper.look(1.0)
     assert later.incidents == [SET_ASIDE]
     later.outbox.close()
+
+
+def test_damage_on_the_disk_is_found_within_seconds_and_mended(office: Office, tmp_path: Path) -> None:
+    office.commit(1)
+    office.bookkeeper.look(1.0)
+    with (tmp_path / "outbox.db").open("r+b") as file:
+        file.write(b"\xa5" * 100)
+    office.bookkeeper.look(2.0)
+    assert office.incidents == []
+    office.bookkeeper.look(6.0)
+    assert office.incidents == [SET_ASIDE]
+    assert office.outbox.depth == 1
+
+
+def test_a_disk_that_cannot_be_looked_at_is_no_damage(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> bool:
+        raise HostEnvironmentError("disk I/O error")
+
+    monkeypatch.setattr(office.outbox, "scrub", refuse)
+    office.bookkeeper.look(1.0)
+    assert office.incidents == []
