@@ -40,6 +40,8 @@ class Bookkeeper:
         Logs.
     clock : Clock
         Both clocks.
+    hold_folder : callable
+        Called when the file, perhaps with the state folder and its lock, was gone and is there again.
     """
 
     def __init__(
@@ -51,7 +53,10 @@ class Bookkeeper:
         metrics: Metrics,
         complaints: Complaints,
         clock: Clock,
+        hold_folder: Callable[[], None] = lambda: None,
     ) -> None:
+        self._hold_folder = hold_folder
+        self._n_rewritten = 0
         self._outbox = outbox
         self._audit = SequenceAudit(outbox, committed)
         self._health = health
@@ -74,6 +79,10 @@ class Bookkeeper:
         """
         self._tell_dropped()
         self._scrub(now)
+        if self._outbox.n_rewritten != self._n_rewritten:
+            self._n_rewritten = self._outbox.n_rewritten
+            self._hold_folder()
+            self._incident("state_folder_lost")
         n_new = len(self._outbox.mendings) - self._n_mended
         if n_new:
             self._n_mended += n_new

@@ -191,6 +191,11 @@ class Outbox:
         """What became of the damaged files of this run."""
         return self._file.mendings
 
+    @property
+    def n_rewritten(self) -> int:
+        """How often the file was gone and was written again."""
+        return self._file.n_rewritten
+
     def scrub(self) -> bool:
         """Look at the next part of the file on the disk; False when it is damaged: it is mended at the next use.
 

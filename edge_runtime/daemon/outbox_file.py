@@ -2,20 +2,26 @@
 
 Damage that a read or a write comes upon, or that a user of what was read tells, is mended at the next use: the file is
 set aside and a new one holds what could be salvaged. Ids stay the same.
+
+A file that somebody removed, with or without its folder, lives on until it is closed, and what is committed to it would
+be gone after that. So the name is looked at before each use, and the file is written again where it was.
 """
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 from edge_runtime.daemon.mending import Mending, find_damage, finish_mending, is_damage, mend
-from edge_runtime.daemon.outbox_schema import open_database
+from edge_runtime.daemon.outbox_schema import open_database, rename_durably
 from edge_runtime.daemon.scrubbing import Scrubber
 from edge_runtime.errors import HostEnvironmentError
+
+_log = logging.getLogger(__name__)
 
 
 class OutboxFile:
@@ -36,6 +42,8 @@ class OutboxFile:
         What became of the damaged files of this run.
     last_id : int
         The highest id that was given.
+    n_rewritten : int
+        How often the file was gone and was written again.
 
     Raises
     ------
@@ -53,6 +61,8 @@ class OutboxFile:
         self._scrubber = Scrubber(path)
         self.mendings: list[Mending] = []
         self.last_id = 0
+        self.n_rewritten = 0
+        self._inode = 0
         finish_mending(path, now_s=clock())
         self._damage = find_damage(path)
         self._require()
@@ -71,6 +81,8 @@ class OutboxFile:
     def _require(self) -> sqlite3.Connection:
         if self._damage:
             self._mend()
+        if self._connection is not None and self._inode_now() != self._inode:
+            self._write_again(self._connection)
         if self._connection is None:
             try:
                 self._connection = self._open()
@@ -86,6 +98,30 @@ class OutboxFile:
         self.mendings.append(mend(self.path, self._damage, now_s=self._clock(), last_id=self.last_id))
         self._damage = ""
 
+    def _inode_now(self) -> int:
+        """Give the number of the file that has the name now, 0 when none has."""
+        try:
+            return self.path.stat().st_ino
+        except OSError:
+            return 0
+
+    def _write_again(self, database: sqlite3.Connection) -> None:
+        """Write the open file, which has lost its name, where it was; what has the name now is kept beside."""
+        new = self.path.with_name(f"{self.path.name}.again")
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
+            new.unlink(missing_ok=True)
+            with closing(sqlite3.connect(new)) as target:
+                database.backup(target)
+            if self.path.exists():
+                self.path.rename(self.path.with_name(f"{self.path.name}.strange-{round(self._clock() * 1000)}"))
+            self.close(fold=False)
+            rename_durably(new, self.path)
+        except (sqlite3.Error, OSError) as error:
+            raise HostEnvironmentError(f"{self.path}: is gone and cannot be written again: {error}") from error
+        self.n_rewritten += 1
+        _log.error("stage=sending event=outbox_written_again path=%s its file was removed or exchanged", self.path)
+
     def _open(self) -> sqlite3.Connection:
         database = None
         try:
@@ -93,6 +129,7 @@ class OutboxFile:
             self._on_open(database)
             (given,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
             self.last_id = max(self.last_id, given)
+            self._inode = self._inode_now()
         except (sqlite3.Error, OSError) as error:
             if database is not None:
                 database.close()

@@ -20,6 +20,9 @@ SCHEMA_VERSION = 2
 #: The lowest number that a release must know to open what this one writes: 1 cannot send evidence.
 MIN_READER = 2
 
+#: So long a commit waits for another program that holds the file, s; the daemon does nothing else meanwhile.
+_PATIENCE_S = 1.0
+
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS event (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -82,7 +85,7 @@ def open_database(path: Path) -> sqlite3.Connection:
         new = path.with_name(f"{path.name}.new")
         create_empty(new)
         rename_durably(new, path)
-    database = sqlite3.connect(path, timeout=5.0)
+    database = sqlite3.connect(path, timeout=_PATIENCE_S)
     try:
         _require_readable(database, path)
         database.execute("PRAGMA journal_mode=WAL")

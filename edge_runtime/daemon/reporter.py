@@ -43,6 +43,7 @@ class Parts:
     metrics: Metrics
     complaints: Complaints
     troubles: Callable[[], tuple[str, ...]]
+    hold_folder: Callable[[], None] = lambda: None
 
 
 class Reporter:
@@ -92,6 +93,7 @@ class Reporter:
             metrics=parts.metrics,
             complaints=parts.complaints,
             clock=clock,
+            hold_folder=parts.hold_folder,
         )
 
     def due_in(self, now: float) -> float:

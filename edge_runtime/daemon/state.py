@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.errors import HostEnvironmentError
 
+_log = logging.getLogger(__name__)
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(slots=True)
 class StateDir:
     """A folder that this process holds."""
 
@@ -20,6 +23,25 @@ class StateDir:
     def release(self) -> None:
         """Let another process have it; the end of the process does so too."""
         os.close(self.lock_fd)
+
+    def hold_again(self) -> None:
+        """Take the lock anew where its file is gone, with or without its folder.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If it cannot be made or written, or another daemon holds it by now.
+        """
+        try:
+            if os.path.samestat(os.fstat(self.lock_fd), (self.folder / "lock").stat()):
+                return
+        except FileNotFoundError:
+            _log.warning("stage=sending event=lock_lost folder=%s its file was removed", self.folder)
+        except OSError as error:
+            raise HostEnvironmentError(f"{self.folder}: the state folder cannot be used: {error.strerror}") from error
+        lost = self.lock_fd
+        self.lock_fd = claim_state_dir(self.folder).lock_fd
+        os.close(lost)
 
 
 def claim_state_dir(folder: Path) -> StateDir:

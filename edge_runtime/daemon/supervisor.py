@@ -68,6 +68,8 @@ _STOP_S = 4.0
 _GOODBYE_S = 1.0
 _DECIDED_KEPT = 20_000
 _NOTES = 10_000
+#: A closed terminal, a log rotation or a slip of the hand must not end a gateway: these would, by default.
+_NOISE = (signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
 class Supervisor:
@@ -453,6 +455,7 @@ class Supervisor:
             self._metrics,
             self._complaints,
             lambda: self._inlet.troubles + self._no_commands + self._releases.book.troubles + self._time.troubles,
+            self._state.hold_again,
         )
         return Reporter(self._config, self._gateway, parts, self._health, self._clock)
 
@@ -614,6 +617,8 @@ def run_daemon(path: Path) -> None:
     HostEnvironmentError
         If state folder, database or port cannot be used.
     """
+    for noise in _NOISE:
+        signal.signal(noise, signal.SIG_IGN)
     service = find_service_manager(os.environ, os.getpid())
     forget_service_manager()
     supervisor = Supervisor(load_config(path), service=service, path=path)

@@ -18,6 +18,9 @@ from edge_runtime.daemon.sandbox import confine
 from edge_runtime.daemon.stream import Stream, build_pipeline
 from edge_runtime.errors import EdgeRuntimeError
 
+#: The kernel's limit on a worker's memory lies beyond the keeper's, so that one that grows is replaced and does not
+#: go on for ever with every allocation refused.
+_MARGIN_BYTES = 256 << 20
 _TASK_BYTES = 1 << 16
 _PIECE_BYTES = 1 << 20
 
@@ -44,7 +47,7 @@ def serve(channel: socket.socket, orders_fd: int, ring: RingView, memory_limit: 
     orders = protocol.decode_to_worker(_read_orders(orders_fd))
     if not isinstance(orders, protocol.Load):
         return 1
-    measures = confine(memory_limit_bytes=memory_limit)
+    measures = confine(memory_limit_bytes=memory_limit + _MARGIN_BYTES)
     stream = _build(channel, orders)
     channel.send(protocol.encode(protocol.Ready(sandbox=tuple(measures))))
     while packet := _next_packet(channel):

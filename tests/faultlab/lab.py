@@ -14,9 +14,10 @@ import shutil
 import signal
 import sqlite3
 import subprocess
+import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,8 +55,13 @@ LAB_SOURCES = (
 #: The shortest keepalive there is, so that silence is noticed within the bound of ten seconds.
 KEEPALIVE_S = 5
 _RESTART_S = 0.5
+_IDS = "SELECT event_id FROM event WHERE series != ''"
+_READ_IDS = f"""
+import sqlite3, sys
+for (name,) in sqlite3.connect(f"file:{{sys.argv[1]}}?mode=ro", uri=True).execute({_IDS!r}):
+    print(name)
+"""
 _DROPPED = re.compile(r'^edge_dropped_total\{reason="([^"]*)",source="([^"]*)"\} (\S+)$', re.MULTILINE)
-USUAL_START_S = 5.0
 OK_PICTURE = 4
 #: More than the 100 MB below which health complains.
 SMALL_DISK_MB = 160
@@ -184,6 +190,11 @@ class LabDaemon(Daemon):
             return {}
         return {(source, reason): float(count) for reason, source, count in _DROPPED.findall(text)}
 
+    def note_exit(self) -> None:
+        """Note an end that the service manager was not to see."""
+        assert self.process is not None
+        self.exits.append(self.process.wait(timeout=10))
+
     def stop(self, *, within_s: float = 10.0) -> float:
         """Stop in good order; the service manager lets it be."""
         self.watched = False
@@ -204,9 +215,12 @@ class LabDaemon(Daemon):
 
     def committed_ids(self) -> set[str]:
         """Event ids of every numbered event in the outbox."""
-        query = "SELECT event_id FROM event WHERE series != ''"
-        with closing(sqlite3.connect(f"file:{self.state / 'outbox.sqlite'}?mode=ro", uri=True)) as database:
-            return {row[0] for row in database.execute(query)}
+        path = self.folder / "state" / "outbox.sqlite"
+        if self.prefix:  # SQLite follows the link of a foreign root back to our own
+            command = [*self.prefix, sys.executable, "-c", _READ_IDS, str(path)]
+            return set(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as database:
+            return {row[0] for row in database.execute(_IDS)}
 
     @property
     def state(self) -> Path:
@@ -305,6 +319,7 @@ class Lab:
         self.excused: set[str] = set()
         self.kept: dict[str, Any] = {}
         self.start_s = 0.0
+        self.seed = 1
         self._n_probes = 0
 
     def __enter__(self) -> Self:
@@ -404,10 +419,9 @@ class Lab:
         with self._hosts_file.open("w") as file:  # the same file: a mount holds on to it
             file.write(text + "\n")
 
-    @property
-    def patience(self) -> float:
-        """How much slower than usual this machine is just now: 1 while a start takes less than five seconds."""
-        return max(1.0, self.start_s / USUAL_START_S)
+    def suits(self, scene: Scene, lasting: Iterable[str]) -> bool:
+        """Whether a fault of a scene can be seen here: what it leaves in health is not there yet."""
+        return self.scene == scene and self.complaints().isdisjoint(lasting)
 
     def reload_broker(self) -> None:
         """Let the broker read its certificates, users and rights again."""
@@ -442,6 +456,11 @@ class Lab:
     def excuse(self, begin: float, end: float) -> None:
         """Owe nothing to the parts of a time (monotonic, s) in which something else forgot them."""
         self.excused |= {part for part, at in list(self.publisher.taken.items()) if begin <= at <= end}
+
+    def wait_until_gone(self) -> None:
+        """Wait until the daemon that was killed has gone."""
+        assert self.daemon.process is not None
+        self.daemon.process.wait(timeout=10)
 
     def worker(self) -> int:
         """The worker's process id."""

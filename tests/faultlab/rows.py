@@ -2,7 +2,24 @@
 
 from __future__ import annotations
 
-from tests.faultlab import broker_faults, link_faults
+from tests.faultlab import (
+    broker_faults,
+    clock_faults,
+    disk_faults,
+    host_faults,
+    input_faults,
+    link_faults,
+    process_faults,
+)
 from tests.faultlab.table import FAULTS
 
-__all__ = ["FAULTS", "broker_faults", "link_faults"]
+__all__ = [
+    "FAULTS",
+    "broker_faults",
+    "clock_faults",
+    "disk_faults",
+    "host_faults",
+    "input_faults",
+    "link_faults",
+    "process_faults",
+]

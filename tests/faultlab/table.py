@@ -42,7 +42,7 @@ class Fault:
     lasting : tuple of str
         Reasons that stay in health for an hour, so that a person sees them.
     lasts_s : float
-        So long the fault stands at least.
+        So long the fault stands at least; 0 when it is over as soon as it happened, such as a kill.
     forgets : bool
         Whether the fault itself loses inputs that the broker had taken and the daemon not yet.
     damages : bool

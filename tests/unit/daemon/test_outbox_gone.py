@@ -1,0 +1,100 @@
+"""The outbox's file is removed or exchanged while it is open."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from pathlib import Path
+
+import pytest
+
+from edge_runtime.daemon.outbox import Outbox
+from edge_runtime.daemon.state import claim_state_dir
+from edge_runtime.errors import HostEnvironmentError
+from tests.unit.daemon.outboxes import event, open_outbox
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    path = tmp_path / "state"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def outbox(folder: Path) -> Iterator[Outbox]:
+    outbox = open_outbox(folder)
+    outbox.commit([event(1), event(2)], {"alarm/a": b"x"})
+    yield outbox
+    outbox.close()
+
+
+def kept(folder: Path) -> tuple[list[str], dict[str, bytes]]:
+    """What a later run would find."""
+    with closing(open_outbox(folder)) as later:
+        return [stored.topic for stored in later.unsent(9)], later.load_state("")
+
+
+def test_a_removed_file_is_written_again_with_all_that_it_held(outbox: Outbox, folder: Path) -> None:
+    (folder / "outbox.db").unlink()
+    outbox.commit([event(3)], {"alarm/b": b"y"})
+    topics, state = kept(folder)
+    assert len(topics) == 3
+    assert state == {"alarm/a": b"x", "alarm/b": b"y"}
+    assert outbox.n_rewritten == 1
+
+
+def test_a_removed_folder_is_made_again(outbox: Outbox, folder: Path) -> None:
+    shutil.rmtree(folder)
+    outbox.commit([event(3)], {})
+    assert len(kept(folder)[0]) == 3
+
+
+def test_reading_notices_it_too(outbox: Outbox, folder: Path) -> None:
+    shutil.rmtree(folder)
+    assert len(outbox.unsent(9)) == 2
+    assert outbox.n_rewritten == 1
+
+
+def test_a_file_that_took_the_name_is_kept_beside(outbox: Outbox, folder: Path) -> None:
+    path = folder / "outbox.db"
+    path.unlink()
+    with closing(sqlite3.connect(path)) as other:
+        other.execute("CREATE TABLE strange (x)")
+    outbox.commit([event(3)], {})
+    assert len(kept(folder)[0]) == 3
+    (strange,) = folder.glob("outbox.db.strange-*")
+    with closing(sqlite3.connect(strange)) as other:
+        assert other.execute("SELECT count(*) FROM strange").fetchone() == (0,)
+
+
+def test_where_it_cannot_be_written_again_the_disk_refuses_until_it_can(outbox: Outbox, folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.write_text("a file in its place")
+    for _ in range(2):
+        with pytest.raises(HostEnvironmentError, match="is gone and cannot be written again"):
+            outbox.commit([event(3)], {})
+    folder.unlink()
+    outbox.commit([event(3)], {})
+    assert len(kept(folder)[0]) == 3
+
+
+def test_a_lock_whose_file_is_gone_is_taken_anew(folder: Path) -> None:
+    state = claim_state_dir(folder)
+    shutil.rmtree(folder)
+    state.hold_again()
+    with pytest.raises(HostEnvironmentError, match="another edge-runtime"):
+        claim_state_dir(folder)
+    state.release()
+
+
+def test_a_lock_that_is_there_stays(folder: Path) -> None:
+    state = claim_state_dir(folder)
+    before = state.lock_fd
+    state.hold_again()
+    assert state.lock_fd == before
+    with suppress(OSError):
+        os.close(before)
