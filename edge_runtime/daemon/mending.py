@@ -33,6 +33,8 @@ _SHORT_READ = 522
 _NOT_TEXT = "Could not decode to UTF-8"
 _NO_VERSION = 1000
 _SMALLEST = 512
+#: A longer log, which only a long read beside the daemon leaves, is left to SQLite: following it takes too long.
+_LONGEST_LOG = 128 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,7 @@ def find_damage(path: Path, *, longest_s: float = _LONGEST_CHECK_S, clock: Calla
             return "the database file is gone, its log is there" if wal.exists() and wal.stat().st_size else ""
         if path.stat().st_size < _SMALLEST:
             return "the file is cut off"
-        if wal.exists() and read_log(wal.read_bytes()).damaged:
+        if wal.exists() and wal.stat().st_size <= _LONGEST_LOG and read_log(wal.read_bytes()).damaged:
             return "its log is damaged"
     except OSError as error:
         raise HostEnvironmentError(f"{path}: the outbox cannot be read: {error.strerror}") from error
@@ -179,7 +181,7 @@ def _swap(path: Path, mended: Path, now_s: float) -> Path:
             rename_durably(part, folder / part.name)
     rename_durably(mended, path)
     for old in sorted(corpses(path.parent), key=lambda each: each.stat().st_mtime_ns)[:-_KEPT]:
-        shutil.rmtree(old)
+        shutil.rmtree(old, ignore_errors=True)
     return folder
 
 

@@ -14,7 +14,8 @@ _MAGIC: Final = b"SQLite format 3\x00"
 _LOG_MAGICS: Final = (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83")
 _TREE: Final = {0x02: 12, 0x05: 12, 0x0A: 8, 0x0D: 8}
 _WAL_HEADER, _FRAME_HEADER = 32, 24
-_LEAST_PAGE, _LARGEST_PAGE = 512, 65_536
+_LEAST_PAGE, _LARGEST_PAGE, _MOST_PAGES = 512, 65_536, 2**32
+_LOOKED_AT = 16 << 20
 
 
 class Scrubber:
@@ -25,7 +26,7 @@ class Scrubber:
     path : Path
         The database file, which this process has open and nobody else writes.
     n_pages : int
-        How many pages of the file one step looks at; of the log, which is short, it looks at all.
+        How many pages of the file one step looks at; of the log it looks at the first 16 MiB, which is usually all.
     """
 
     def __init__(self, path: Path, *, n_pages: int = 512) -> None:
@@ -69,7 +70,8 @@ class Scrubber:
     def _look_at_log(self, page_bytes: int, n_pages: int) -> tuple[str, int]:
         """Look at every frame; gives what is wrong, and the number of pages that the database has with the log."""
         try:
-            data = self._path.with_name(f"{self._path.name}-wal").read_bytes()
+            with self._path.with_name(f"{self._path.name}-wal").open("rb") as file:
+                data = file.read(_LOOKED_AT)
         except FileNotFoundError:
             return "", n_pages
         if len(data) < _WAL_HEADER + _FRAME_HEADER:
@@ -80,6 +82,8 @@ class Scrubber:
         frames = range(_WAL_HEADER, len(data) - _FRAME_HEADER - page_bytes + 1, _FRAME_HEADER + page_bytes)
         sizes = [int.from_bytes(data[at + 4 : at + 8], "big") for at in frames if data[at + 8 : at + 16] == salts]
         n_pages = max(n_pages, *sizes) if sizes else n_pages
+        if len(data) == _LOOKED_AT:  # further frames tell how many pages there are
+            n_pages = _MOST_PAGES
         ended = False
         for number, at in enumerate(frames, 1):
             if data[at + 8 : at + 16] != salts:

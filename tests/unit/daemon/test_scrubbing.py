@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from edge_runtime.daemon import scrubbing
 from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
 from edge_runtime.daemon.scrubbing import Scrubber
 from edge_runtime.errors import HostEnvironmentError
@@ -93,6 +94,15 @@ def test_a_destroyed_log_is_found_at_once(outbox: Outbox, tmp_path: Path, start:
         file.write(b"\xa5" * n_bytes)
     found = Scrubber(tmp_path / "outbox.db").step()
     assert found.startswith("the log") or start == 32 + 3 * (PAGE + 24) + 24 + 100
+
+
+def test_of_a_long_log_the_beginning_is_looked_at(
+    outbox: Outbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    outbox._database.execute("PRAGMA wal_autocheckpoint=0")
+    grow(outbox, random.Random(1), 30)
+    monkeypatch.setattr(scrubbing, "_LOOKED_AT", 100_000)
+    assert Scrubber(tmp_path / "outbox.db").step() == ""
 
 
 def test_a_file_without_a_log_is_looked_at_all_the_same(outbox: Outbox, tmp_path: Path) -> None:
