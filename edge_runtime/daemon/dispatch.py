@@ -112,6 +112,7 @@ class Dispatcher:
         )
         self.on_finished: Callable[[Item, protocol.Done], None] = self.settle
         self.on_lost: Callable[[str], None] = lambda _reason: None
+        self.beside: Callable[[], tuple[int, ...]] = tuple
         self._unsettled: dict[int, tuple[Item, Mapping[str, ModelFacts]]] = {}
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
         self.keeper = WorkerKeeper(
@@ -137,6 +138,11 @@ class Dispatcher:
     def idle(self) -> bool:
         """Whether no input is with the worker, or between it and the desk."""
         return not self._with_worker and not self._unsettled
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """All processes of the gateway but this one."""
+        return (*self.keeper.pids, *self.beside())
 
     @property
     def worker_bytes(self) -> int:

@@ -68,6 +68,15 @@ class Metrics:
             ["pipeline"],
             registry=self.registry,
         )
+        self.trial_inputs = Counter(
+            "edge_trial_inputs",
+            "Inputs that a model on trial was given too, by what came of them.",
+            ["model", "result"],
+            registry=self.registry,
+        )
+        self.rollout_stages = Counter(
+            "edge_rollout_stages", "Stages that new models reached.", ["model", "stage"], registry=self.registry
+        )
         self.results_held_back = Counter(
             "edge_results_held_back", "Results that were not shown, since events waited.", registry=self.registry
         )

@@ -107,11 +107,14 @@ class Told:
         Take what is retained.
     alarm : callable
         Takes the word of a system alarm, whether its cause holds, and a sentence.
+    stage : callable
+        Takes a model and the stage that it reached.
     """
 
     candidate: Callable[[ModelCandidate], None]
     rollout: Callable[[ModelRollout], None]
     alarm: Callable[[str, bool, str], None]
+    stage: Callable[[str, str], None] = lambda _model, _stage: None
 
 
 class ReleaseBook:
@@ -166,6 +169,7 @@ class ReleaseBook:
         changed = replace(release, course=course, reason=reason, share=share, course_ms=self._now_ms())
         _log.info("event=model_%s model=%s sha256=%s reason=%r", course, changed.model, changed.sha256[:12], reason)
         self._keep(changed)
+        self._told.stage(changed.model, course)
         self._say_course(changed)
         self._say_alarm(changed)
 

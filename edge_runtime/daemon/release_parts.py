@@ -12,6 +12,7 @@ from edge_runtime.daemon.dispatch import Dispatcher
 from edge_runtime.daemon.front import Front
 from edge_runtime.daemon.installer import Installer
 from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import trusted_pems
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.release_book import RELEASE, ReleaseBook, Told
@@ -33,6 +34,7 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
     topics: Topics,
     event_ids: EventIds,
     trail: Trail,
+    metrics: Metrics,
     clock: Clock,
 ) -> Releases:
     """Make the releases of a gateway, and have every finished input pass through them.
@@ -55,6 +57,8 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
         Gives ULIDs.
     trail : Trail
         Keeps orders that the gateway gave itself.
+    metrics : Metrics
+        Counts.
     clock : Clock
         Both clocks.
 
@@ -67,6 +71,9 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
     def alarm(word: str, active: bool, text: str) -> None:
         desk.set_system(word, active=active, text=text)
 
+    def stage(model: str, course: str) -> None:
+        metrics.rollout_stages.labels(model, course).inc()
+
     def record(command: Command, text: str) -> None:
         now_ms = round(clock.wall() * 1000)
         name = next(name for name, kind in COMMANDS.items() if isinstance(command, kind))
@@ -74,7 +81,9 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
         reply = Reply(id=command.id, command=name, ok=True, text=text[:2048], timestamp_ms=now_ms)
         trail.write(command, reply, received_ms=now_ms)
 
-    book = ReleaseBook(outbox.load_state(RELEASE), journal, Told(front.say_candidate, front.say_rollout, alarm), clock)
+    book = ReleaseBook(
+        outbox.load_state(RELEASE), journal, Told(front.say_candidate, front.say_rollout, alarm, stage), clock
+    )
     arrivals = Arrivals(
         config, book, Installer(clock.monotonic), fleet_topic=topics.fleet_bundle, clock=clock.monotonic
     )
@@ -87,10 +96,12 @@ def make_releases(  # noqa: PLR0913 - the parts that meet here
         settle=dispatcher.settle,
         arrivals=arrivals,
         clock=clock,
+        metrics=metrics,
         record=record,
         new_id=lambda: event_ids.next().lower(),
         flush=lambda: journal.flush(clock.monotonic(), force=True),
     )
     dispatcher.on_finished = releases.take
     dispatcher.on_lost = releases.worker_lost
+    dispatcher.beside = lambda: releases.pids
     return releases

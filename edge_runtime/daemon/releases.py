@@ -19,6 +19,7 @@ from edge_runtime.config import Config, Pipeline
 from edge_runtime.daemon.arrivals import Arrivals
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.intake import Item
+from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel, load_model
 from edge_runtime.daemon.protocol import Done
 from edge_runtime.daemon.release_book import Course, Release, ReleaseBook
@@ -32,6 +33,8 @@ _log = logging.getLogger(__name__)
 
 _RETRY_S = 1.0
 _WEIGH_EVERY_S = 0.5
+#: A trial that compared nothing for so long makes room for that of another model.
+_STARVED_S = 60.0
 #: How long until an alarm that stands is looked at again.
 _REMIND_S = 10.0
 _WORDS = {"grew": "memory"}
@@ -59,13 +62,19 @@ class Running(Protocol):
 
 @dataclass(slots=True)
 class _Underway:
-    """The one trial of the moment; ``before_bytes`` is what the worker in use took before a promotion, 0 if unknown."""
+    """The one trial of the moment.
+
+    ``before_bytes`` is what the worker in use took before a promotion, 0 if unknown. At ``fed_at``, ``n_fed`` inputs had
+    been compared.
+    """
 
     model: str
     trial: Trial
     side: SideBySide
     before_bytes: int = 0
     weighed_at: float = 0.0
+    fed_at: float = 0.0
+    n_fed: int = 0
 
 
 class Releases:
@@ -91,6 +100,8 @@ class Releases:
         Installs what is ordered.
     clock : Clock
         Both clocks.
+    metrics : Metrics
+        Counts what comes of inputs that two models are given.
     flush : callable
         Makes durable what the book keeps.
     record : callable
@@ -111,6 +122,7 @@ class Releases:
         settle: Settle,
         arrivals: Arrivals,
         clock: Clock,
+        metrics: Metrics,
         flush: Callable[[], object],
         record: Callable[[Command, str], None],
         make_lane: Callable[[Mapping[str, PipelineModel]], Lane] | None = None,
@@ -124,11 +136,13 @@ class Releases:
         self._settle = settle
         self._arrivals = arrivals
         self._clock = clock
+        self._metrics = metrics
         self._flush = flush
         self._record = record
         self._make_lane = make_lane or self._trial_lane
         self._underway: _Underway | None = None
         self._swapping: set[str] = set()
+        self._tried: dict[str, int] = {}
         self._not_before = 0.0
         self._remind_at = 0.0
 
@@ -161,6 +175,11 @@ class Releases:
         """Descriptors that become readable when ``poll`` has something to do."""
         lane = [] if self._underway is None else self._underway.side.filenos()
         return [*self._arrivals.filenos(), *lane]
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Processes beside the worker in use."""
+        return () if self._underway is None else self._underway.side.pids
 
     def pipeline_changed(self, pipeline: str, status: str, reason: str) -> None:
         """Note that a pipeline does not run: after a promotion that is the new model's doing."""
@@ -251,7 +270,7 @@ class Releases:
         """Begin the next trial, and take up what a killed process left."""
         if self._underway is not None or self._swapping:
             return
-        for release in self._book:
+        for release in sorted(self._book, key=lambda each: self._tried.get(each.model, 0)):
             if release.state == "ready" and self._attempt(release, partial(self._go_on, release)):
                 return
 
@@ -330,8 +349,10 @@ class Releases:
             wait_s=self._config.rollout.canary_wait_ms / 1000,
             lane_is_new=lane_is_new,
             facts={pipeline: model.facts for pipeline, model in models.items()},
+            count=lambda result: self._metrics.trial_inputs.labels(name, result).inc(),
         )
-        self._underway = _Underway(name, trial, side)
+        self._tried[name] = max(self._tried.values(), default=0) + 1
+        self._underway = _Underway(name, trial, side, fed_at=self._clock.monotonic())
 
     def _attempt(self, release: Release, step: Callable[[], bool]) -> bool:
         """Take a step; a bundle that is refused goes back, a host that lacks something is asked again later."""
@@ -354,6 +375,20 @@ class Releases:
             trial.weigh(self._running.worker_bytes - underway.before_bytes)
         if before is not None and trial.stage != before.course:
             self._act(underway, before)
+        elif self._is_starved(underway, now) and any(self._waits(each) for each in self._book):
+            self._end_trial()
+
+    def _is_starved(self, underway: _Underway, now: float) -> bool:
+        """Whether nothing was compared for long: its sources may rest for weeks."""
+        if underway.trial.n_compared != underway.n_fed:
+            underway.n_fed, underway.fed_at = underway.trial.n_compared, now
+        return now - underway.fed_at > _STARVED_S
+
+    def _waits(self, release: Release) -> bool:
+        """Whether a release could be tried now if there were room."""
+        is_other = self._underway is None or release.model != self._underway.model
+        can_begin = release.course in {*_BEFORE, "probation"} and bool(self._pipelines_of(release.model))
+        return is_other and release.state == "ready" and can_begin
 
     def _act(self, underway: _Underway, release: Release) -> None:
         """Keep and tell a new stage, and do what it asks for."""

@@ -203,7 +203,7 @@ class Reporter:
             outbox_depth=parts.outbox.depth,
             oldest_unsent_s=oldest,
             failed=parts.status.failed(),
-            pids=parts.dispatcher.keeper.pids,
+            pids=parts.dispatcher.pids,
             last_alert_seq=parts.journal.last_seq("alert"),
             last_verdict_seq=parts.journal.last_seq("verdict"),
             n_refused=parts.sender.n_refused,

@@ -46,6 +46,11 @@ class Lane(Protocol):
         """Descriptors that become readable when ``poll`` has something to do."""
         ...
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Its processes."""
+        ...
+
     def close(self) -> None:
         """End it."""
         ...
@@ -77,6 +82,11 @@ class NoLane:
     def filenos(self) -> list[int]:
         """Wait for nothing."""
         return []
+
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Run nothing."""
+        return ()
 
     def close(self) -> None:
         """Leave nothing behind."""
@@ -112,6 +122,9 @@ class SideBySide:
         Whether the lane runs the new model (shadow, canary) or the old one (probation).
     facts : mapping of str to ModelFacts
         What the lane runs, by pipeline.
+    count : callable
+        Takes what came of an input: ``agreed``, ``disagreed``, ``failed``, ``late``, or ``skipped`` where the lane had
+        no room.
     """
 
     def __init__(
@@ -124,6 +137,7 @@ class SideBySide:
         wait_s: float,
         lane_is_new: bool,
         facts: Mapping[str, ModelFacts],
+        count: Callable[[str], None] = lambda _result: None,
     ) -> None:
         self._lane = lane
         self._trial = trial
@@ -132,6 +146,7 @@ class SideBySide:
         self._wait_s = wait_s
         self._lane_is_new = lane_is_new
         self._facts = facts
+        self._count = count
         self._offered: dict[int, _Passing] = {}
         self._queues: dict[str, deque[_Passing]] = {}
         self._was_ready = False
@@ -151,6 +166,11 @@ class SideBySide:
         """Descriptors that become readable when ``poll`` has something to do."""
         return self._lane.filenos()
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Processes beside the worker in use."""
+        return self._lane.pids
+
     def due_in(self, now: float) -> float | None:
         """Seconds until an input has waited long enough; None where none waits."""
         waits = [each.due - now for queue in self._queues.values() for each in queue if each.due is not None]
@@ -166,6 +186,7 @@ class SideBySide:
             for each in queue:
                 if each.due is not None and now >= each.due:
                     each.due = None
+                    self._count("late")
         self._release()
         return changed
 
@@ -182,6 +203,7 @@ class SideBySide:
         """Give the lane a copy, where there is something to compare."""
         mine = self._mine(passing.done)
         if not self._lane_is_new and any(outcome.reason in _FAILURES for outcome in mine.values()):
+            self._count("failed")
             self._trial.compare(Compared(failed=True))
             return
         if not mine or all(outcome.reason for outcome in mine.values()):
@@ -194,6 +216,8 @@ class SideBySide:
         elif self._lane.offer(passing.item):
             self._offered[passing.item.id] = passing
             passing.due = passing.at + self._wait_s if decides else None
+        else:
+            self._count("skipped")
 
     def _handle(self, event: Event) -> bool:
         if isinstance(event, Done):
@@ -218,6 +242,7 @@ class SideBySide:
             return False
         said = self._mine(theirs)
         compared = self._compare(self._mine(passing.done), said)
+        self._count("failed" if compared.failed else "agreed" if compared.agrees else "disagreed")
         if passing.due is not None:
             passing.due = None
             if not compared.failed:

@@ -175,6 +175,7 @@ class Supervisor:
             topics=self._topics,
             event_ids=self._ids,
             trail=trail,
+            metrics=self._metrics,
             clock=self._clock,
         )
         self._references = References(self._desk, self._metrics, self._complaints, self._health.hold)

@@ -99,6 +99,11 @@ class TrialLane:
         """Descriptors that become readable when ``poll`` has something to do."""
         return self.keeper.filenos()
 
+    @property
+    def pids(self) -> tuple[int, ...]:
+        """Its launcher and its worker, as far as they run."""
+        return self.keeper.pids
+
     def offer(self, item: Item) -> bool:
         """Hand a copy of an input over.
 

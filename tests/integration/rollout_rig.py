@@ -7,7 +7,7 @@ import hashlib
 import itertools
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ from tests.integration.mosquitto import Mosquitto
 from tests.integration.trap_bundles import trap_bundle
 
 MODEL = "tiny-surface"
+SHADOW_INPUTS = 20
 #: Short stages; a person promotes.
-ROLLOUT = """
+ROLLOUT = f"""
 [rollout]
 fetch_timeout_s = 8.0
-shadow_inputs = 20
+shadow_inputs = {SHADOW_INPUTS}
 canary_share = 0.5
 canary_inputs = 10
 probation_inputs = 30
@@ -82,36 +83,42 @@ class Line(Plant):
         """A release number that nobody has used."""
         return next(self._releases)
 
-    def order(self, data: bytes, *, source: str = "fleet", sha256: str = "", **fields: Any) -> str:
+    def order(self, data: bytes, *, source: str = "fleet", sha256: str = "", model: str = MODEL) -> str:
         """Put a bundle where it is fetched from and order it; gives the digest."""
         digest = sha256 or hashlib.sha256(data).hexdigest()
         if source == "fleet":
             self.publisher.client.publish(f"edge/fleet/bundle/{digest}", data, qos=1, retain=True).wait_for_publish(10)
-        command = self.consumer.command("model/install", model=MODEL, sha256=digest, source=source, **fields)
+        command = self.consumer.command("model/install", model=model, sha256=digest, source=source)
         answer = self.consumer.reply(command)
         assert answer["ok"], answer
         return digest
 
-    def wait_for_candidate(self, sha256: str, *states: str, within_s: float = 30.0) -> dict[str, Any]:
+    def wait_for_candidate(self, sha256: str, *states: str) -> dict[str, Any]:
         """Wait until the installation of a digest is in one of the states."""
-        return self._wait("candidate", "sha256", sha256, "state", states, within_s)
+        return self._wait(
+            f"model/{MODEL}/candidate", lambda each: each["sha256"] == sha256 and each["state"] in states, states
+        )
 
-    def wait_for_rollout(self, sha256: str, *stages: str, share: float | None = None) -> dict[str, Any]:
-        """Wait until the rollout of a digest is in one of the stages."""
-        return self._wait("rollout", "to_sha256", sha256, "stage", stages, 30.0, share)
+    def wait_for_rollout(
+        self, sha256: str, *stages: str, share: float | None = None, model: str = MODEL, reason: str = ""
+    ) -> dict[str, Any]:
+        """Wait until the rollout of a digest is in one of the stages, with this share and reason."""
 
-    def _wait(
-        self, word: str, key: str, sha256: str, field: str, wanted: tuple[str, ...], within_s: float,
-        share: float | None = None,
-    ) -> dict[str, Any]:  # fmt: skip
+        def fits(each: dict[str, Any]) -> bool:
+            is_there = each["to_sha256"] == sha256 and each["stage"] in stages
+            return is_there and share in {None, each["share"]} and each["reason"].startswith(reason)
+
+        return self._wait(f"model/{model}/rollout", fits, stages)
+
+    def _wait(self, topic: str, fits: Callable[[dict[str, Any]], bool], wanted: tuple[str, ...]) -> dict[str, Any]:
+        """Wait for a message, and give the last one that fits."""
         found: list[dict[str, Any]] = []
 
         def look() -> bool:
-            said = [each for each in self.consumer.all_of(f"model/{MODEL}/{word}") if each[key] == sha256]
-            found[:] = [each for each in said if each[field] in wanted and share in (None, each.get("share"))]
+            found[:] = [each for each in self.consumer.all_of(topic) if fits(each)]
             return bool(found)
 
-        until(look, f"{word} of {sha256[:12]} is {' or '.join(wanted)}", within_s=within_s)
+        until(look, f"{topic} is {' or '.join(wanted)}", within_s=30.0)
         return found[-1]
 
     def promote(self, sha256: str) -> dict[str, Any]:

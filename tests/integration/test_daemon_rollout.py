@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import time
 from collections.abc import Callable, Iterator
@@ -10,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.bundle.manifest import Limits
-from tests.bundles import STRANGER
+from tests.bundles import STRANGER, window_bundle
 from tests.integration.daemon_rig import until
 from tests.integration.factory_inputs import samples
-from tests.integration.rollout_rig import MODEL, Line, running_line
+from tests.integration.rollout_rig import MODEL, SHADOW_INPUTS, Line, running_line
 from tests.integration.trap_bundles import Trap, trap_bundle
 
 pytestmark = pytest.mark.broker
@@ -92,6 +93,25 @@ def test_decisions_go_on_beside_refused_bundles(line: Line) -> None:
     assert went_on
 
 
+def test_monitor_is_tried_in_the_shadow_and_has_no_canary(line: Line) -> None:
+    data = window_bundle(release=2, version="2.0.0")
+    digest = line.order(data, model="tiny-life")
+    line.wait_for_rollout(digest, "shadow", model="tiny-life")
+    numbers, begin_ms = itertools.count(), round(time.time() * 1000)
+
+    def passed() -> bool:
+        number = next(numbers)
+        block = samples(number).tobytes()
+        line.publisher.publish("plant/sensor/press1", block, ts_ms=begin_ms + 1000 * number, wait=True)
+        said = line.consumer.all_of("model/tiny-life/rollout")
+        return bool(said) and said[-1]["reason"].startswith("it passed")
+
+    until(passed, "the end of the trial", within_s=30)
+    (*_, last) = line.consumer.all_of("model/tiny-life/rollout")
+    compared = line.daemon.metric("edge_trial_inputs_total", model="tiny-life", result="agreed")
+    assert (last["stage"], last["share"], compared >= SHADOW_INPUTS) == ("shadow", 0.0, True)
+
+
 FAILS: dict[Trap, tuple[str, ...]] = {
     "crash": ("crashed",),
     "nan": ("errors",),
@@ -113,7 +133,16 @@ def test_bad_model_never_leaves_the_shadow(line: Line, trap: Trap) -> None:
     assert (line.active(), goes_on(line)) == (before, True)
 
 
-@pytest.mark.parametrize("trap", FAILS)
+@pytest.mark.parametrize(
+    "trap",
+    [
+        "crash",
+        "wrong",
+        "slow",
+        pytest.param("nan", marks=pytest.mark.long),
+        pytest.param("hungry", marks=pytest.mark.long),
+    ],
+)
 def test_bad_model_that_a_person_promoted_goes_back_within_five_seconds(line: Line, trap: Trap) -> None:
     before = line.active()
     digest = line.order(trap_bundle(trap, release=line.next_release()))

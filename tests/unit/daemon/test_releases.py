@@ -10,6 +10,7 @@ import pytest
 
 from edge_runtime.daemon.installing import Progress
 from edge_runtime.daemon.release_book import RELEASE
+from edge_runtime.daemon.rollout import Compared
 from edge_runtime.messages import ModelPromote, ModelRollback
 from tests.unit.daemon.workshops import CONFIG, DIGESTS, MODEL, Workshop
 
@@ -229,6 +230,52 @@ def test_model_without_a_pipeline_is_only_activated(tmp_path: Path) -> None:
     shop.command("model/promote", sha256=DIGESTS[2])
     assert (shop.active(), shop.worker.asked, shop.release.course) == (2, [], "promoted")
     shop.outbox.close()
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Workshop]:
+    """A gateway that runs two models, of which the second is on trial behind the first."""
+    other = msgspec.structs.replace(CONFIG.pipelines[0], id="other", bundle="tiny-other")
+    made = Workshop(tmp_path, msgspec.structs.replace(CONFIG, pipelines=(*CONFIG.pipelines, other)))
+    made.put(1, active=True)
+    made.put(1, active=True, name="tiny-other")
+    made.arrive(2)
+    sha256 = made.put(2, name="tiny-other")
+    made.command("model/install", model="tiny-other", sha256=sha256)
+    made.say(Progress(state="stored", version="1.0.0", release=2))
+    yield made
+    made.outbox.close()
+
+
+def test_second_model_waits_for_the_end_of_the_first_trial(two: Workshop) -> None:
+    before = [lane.releases for lane in two.lanes]
+    two.reach("waiting")
+    two.releases.poll()
+    assert (before, two.lanes[-1].releases) == ([{"surface": 2}], {"other": 2})
+
+
+def test_trial_without_inputs_makes_room_for_another_and_comes_again(two: Workshop) -> None:
+    for _ in range(2):
+        two.hands.now_s += 61.0
+        two.releases.poll()
+        two.releases.poll()
+    assert [lane.releases for lane in two.lanes] == [{"surface": 2}, {"other": 2}, {"surface": 2}]
+
+
+def test_trial_with_inputs_goes_on(two: Workshop) -> None:
+    for _ in range(3):
+        two.trial.compare(Compared())
+        two.hands.now_s += 59.0
+        two.releases.poll()
+    assert len(two.lanes) == 1
+
+
+def test_promotion_of_another_model_takes_the_place_of_a_trial(two: Workshop) -> None:
+    other = two.releases.book.find("tiny-other")
+    assert other is not None
+    two.command("model/promote", model="tiny-other", sha256=other.sha256)
+    two.worker.finish()
+    assert (two.lanes[0].closed, two.trial.stage, two.release.course) == (True, "probation", "shadow")
 
 
 def test_inputs_pass_when_nothing_is_tried(shop: Workshop) -> None:

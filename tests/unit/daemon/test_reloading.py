@@ -117,6 +117,7 @@ class House:
             topics=topics,
             event_ids=EventIds(lambda: 0),
             trail=Trail({}, hall.journal, boot_id="boot-1", clock=hall.clock),
+            metrics=hall.metrics,
             clock=hall.clock,
         )
         affected = Affected(

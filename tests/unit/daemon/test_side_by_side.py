@@ -34,6 +34,7 @@ class ScriptedLane:
     """A lane that takes what it has room for, and says what a test lets it say."""
 
     alive = True
+    pids = (1, 2)
     sources = frozenset({"cam"})
     pipelines = frozenset({"surface"})
 
@@ -69,6 +70,7 @@ class Bench:
         self.trial = Trial(limits, may_decide=True, stage="probation" if stage == "probation" else "shadow")
         if stage == "canary":
             self.trial.stage = "canary"
+        self.counted: list[str] = []
         self.settled: list[tuple[int, Done, Mapping[str, ModelFacts]]] = []
         self.side = SideBySide(
             self.lane,
@@ -78,6 +80,7 @@ class Bench:
             wait_s=WAIT_S,
             lane_is_new=stage != "probation",
             facts={"surface": NEW},
+            count=self.counted.append,
         )
 
     def finish(self, item: Item, *outcomes: Outcome) -> None:
@@ -260,6 +263,19 @@ def test_refused_model_is_rolled_back() -> None:
     bench = Bench()
     bench.hear(Refused("surface", "golden outputs differ"))
     assert bench.trial.reason == "refused: golden outputs differ"
+
+
+def test_what_comes_of_an_input_is_counted() -> None:
+    bench = Bench("canary")
+    for number, word in enumerate((ok(), ng(), failed())):
+        bench.finish(frame(number))
+        bench.hear(Done(number, (word,), 1.0))
+    bench.finish(frame(8))
+    bench.now += WAIT_S
+    bench.hear()
+    bench.lane.room = 0
+    bench.finish(frame(9))
+    assert bench.counted == ["agreed", "disagreed", "failed", "late", "skipped"]
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,7 @@ from edge_runtime.daemon.commands import Orders
 from edge_runtime.daemon.installer import Installer
 from edge_runtime.daemon.installing import InstallTask, Progress
 from edge_runtime.daemon.journal import Journal
+from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.release_book import RELEASE, Release, ReleaseBook, Told
@@ -73,6 +74,7 @@ class QuietLane:
 
     def __init__(self, models: Mapping[str, PipelineModel]) -> None:
         self.releases = {name: model.bundle.manifest.release for name, model in models.items()}
+        self.pids = (1, 2)
         self.sources = frozenset({"cam"})
         self.pipelines = frozenset(models)
         self.closed = False
@@ -129,7 +131,7 @@ class Workshop:
         """Start from what is on disk; what was not committed is gone."""
         self.journal: Journal[object] = Journal(self.outbox, lambda _token: None, checkpoint_s=0.2, max_tokens=8)
         self.installer = ScriptedInstaller()
-        self.worker = Worker()
+        self.worker, self.metrics = Worker(), Metrics()
         told = Told(self.candidates.append, self.rollouts.append, self._alarm)
         book = ReleaseBook(self.outbox.load_state(RELEASE), self.journal, told, self.clock)
         now = self.clock.monotonic
@@ -143,6 +145,7 @@ class Workshop:
             settle=lambda *_: None,
             arrivals=arrivals,
             clock=self.clock,
+            metrics=self.metrics,
             flush=self.commit,
             record=lambda command, text: self.recorded.append((command, text)),
             new_id=lambda: "own",
@@ -166,9 +169,9 @@ class Workshop:
     def _alarm(self, word: str, active: bool, _text: str) -> None:
         self.alarms[word] = active
 
-    def put(self, release: int, *, active: bool = False) -> str:
+    def put(self, release: int, *, active: bool = False, name: str = MODEL) -> str:
         """Have a release in the store; gives its digest."""
-        bundle = read_bundle(image_bundle(release=release), TRUSTED)
+        bundle = read_bundle(image_bundle(release=release, name=name), TRUSTED)
         self.store.install(bundle, activate=active)
         return bundle.digest
 
