@@ -64,8 +64,8 @@ class Running(Protocol):
 class _Underway:
     """The one trial of the moment.
 
-    ``before_bytes`` is what the worker in use took before a promotion, 0 if unknown. At ``fed_at``, ``n_fed`` inputs had
-    been compared.
+    ``before_bytes`` is what the worker in use took before a promotion, 0 if unknown. At ``fed_at`` (monotonic, s),
+    ``n_fed`` inputs had been compared.
     """
 
     model: str

@@ -19,6 +19,7 @@ from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.bundle.store import BundleStore
 from tests.bundles import TRUSTED
 from tests.integration.daemon_rig import Daemon, Plant, require_mosquitto, until
+from tests.integration.factory_inputs import samples
 from tests.integration.mosquitto import Mosquitto
 from tests.integration.trap_bundles import trap_bundle
 
@@ -52,6 +53,8 @@ class Line(Plant):
         self._ended = threading.Event()
         self._camera = threading.Thread(target=self._show, daemon=True)
         self._releases = itertools.count(3)
+        self._blocks = itertools.count()
+        self._began_ms = round(time.time() * 1000)
 
     def __exit__(self, *_: object) -> None:
         self.rest()
@@ -78,6 +81,12 @@ class Line(Plant):
             )
             if self._ended.wait(1 / _FRAMES_PER_S):
                 return
+
+    def measure(self) -> None:
+        """Let a machine publish its next block, each a second after the one before; most of them are not normal."""
+        number = next(self._blocks)
+        block = samples(number).tobytes()
+        self.publisher.publish("plant/sensor/press1", block, ts_ms=self._began_ms + 1000 * number, wait=True)
 
     def next_release(self) -> int:
         """A release number that nobody has used."""

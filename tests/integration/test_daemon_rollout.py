@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import itertools
 import json
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,7 +11,6 @@ import pytest
 from edge_runtime.bundle.manifest import Limits
 from tests.bundles import STRANGER, window_bundle
 from tests.integration.daemon_rig import until
-from tests.integration.factory_inputs import samples
 from tests.integration.rollout_rig import MODEL, SHADOW_INPUTS, Line, running_line
 from tests.integration.trap_bundles import Trap, trap_bundle
 
@@ -40,14 +37,12 @@ def goes_on(line: Line) -> bool:
     parts = line.next_parts(3)
     before = len(line.consumer.all_of("alert/event"))
     versions = line.versions_of(parts)
-    for number in range(12):
-        line.publisher.publish(
-            "plant/sensor/press1", samples(number).tobytes(), ts_ms=round(time.time() * 1000) + 1000 * number
-        )
-    until(
-        lambda: any(each["pipeline"] == "life" for each in line.consumer.all_of("alert/event")[before:]),
-        "an alert of a machine",
-    )
+
+    def alerted() -> bool:
+        line.measure()
+        return any(each["pipeline"] == "life" for each in line.consumer.all_of("alert/event")[before:])
+
+    until(alerted, "an alert of a machine", within_s=20)
     return versions == [f"{line.active()}.0.0"] * 3
 
 
@@ -97,12 +92,9 @@ def test_monitor_is_tried_in_the_shadow_and_has_no_canary(line: Line) -> None:
     data = window_bundle(release=2, version="2.0.0")
     digest = line.order(data, model="tiny-life")
     line.wait_for_rollout(digest, "shadow", model="tiny-life")
-    numbers, begin_ms = itertools.count(), round(time.time() * 1000)
 
     def passed() -> bool:
-        number = next(numbers)
-        block = samples(number).tobytes()
-        line.publisher.publish("plant/sensor/press1", block, ts_ms=begin_ms + 1000 * number, wait=True)
+        line.measure()
         said = line.consumer.all_of("model/tiny-life/rollout")
         return bool(said) and said[-1]["reason"].startswith("it passed")
 
