@@ -36,6 +36,7 @@ _FLOOD = ALARMS + "flood"
 USUAL = Alarms()
 #: The word of the summary alarm of a flood.
 FLOOD_WORD = "alarm_flood"
+_FLOOD_KEY = system_key(FLOOD_WORD)
 #: Longer than any command may shelve: a checkpoint that claims more is wrong.
 _LONGEST_SHELVING_S = 604_800.0
 
@@ -238,7 +239,7 @@ class AlarmDesk:
         if (flood, flood.revision) != self._flood_kept:
             self._flood_kept = (flood, flood.revision)
             self._journal.set_state(_FLOOD, msgspec.msgpack.encode(flood.state), now=self._clock.monotonic())
-        standing = self._book.get(system_key(FLOOD_WORD))
+        standing = self._book.get(_FLOOD_KEY)
         if not flood.active and (standing is None or not standing.active):
             return
         quiet = f"{flood.n_quiet} of them, of low or medium severity, are not annunciated one by one"

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.commands import OrderQueue, Orders, Promise
+from edge_runtime.daemon.commands import (
+    Obey,
+    OrderQueue,
+    Orders,
+    Promise,
+    acknowledging,
+    resending,
+    shelving,
+    unshelving,
+)
 from edge_runtime.messages import MAX_COMMAND_BYTES, Command, Reply
 from edge_runtime.mqtt.interface import Incoming
 
@@ -89,3 +99,56 @@ def test_a_promise_that_is_kept_at_once_is_answered_at_once() -> None:
     promise = Promise()
     promise.keep("done")
     assert len(replies_to(Orders({"alert/ack": lambda _command: promise}, CLOCK), ACK)) == 1
+
+
+def answer(name: str, obey: Obey, **fields: object) -> Reply:
+    """Give one order and its answer."""
+    replies: list[Reply] = []
+    payload = msgspec.json.encode({"issuer": "ann", "id": "c1", **fields})
+    Orders({name: obey}, CLOCK).take(name, payload, replies.append)
+    (reply,) = replies
+    return reply
+
+
+@pytest.mark.parametrize(("known", "reason"), [(True, ""), (False, "unknown_alert")])
+def test_an_acknowledgement_says_whether_there_was_something_to_acknowledge(known: bool, reason: str) -> None:
+    reply = answer("alert/ack", acknowledging(lambda _id: known), alert_id="a1")
+    assert (reply.ok, reply.reason, "a1" in reply.text) == (known, reason, True)
+
+
+@pytest.mark.parametrize(
+    ("refusal", "one_shot", "text"),
+    [
+        ("", False, "shelved a1 for 90 s"),
+        ("", True, "shelved a1 for 90 s, or until it clears"),
+        ("unknown_alert", False, "no alarm a1"),
+        ("not_active", True, "alarm a1 is not active; one-shot shelving is for one that is"),
+    ],
+)
+def test_shelving_says_for_how_long_or_why_not(refusal: str, one_shot: bool, text: str) -> None:
+    asked: list[tuple[str, float, bool]] = []
+
+    def shelve(alert_id: str, *, duration_s: float, one_shot: bool) -> str:
+        asked.append((alert_id, duration_s, one_shot))
+        return refusal
+
+    reply = answer("alert/shelve", shelving(shelve), alert_id="a1", duration_s=90.0, one_shot=one_shot)
+    assert (reply.ok, reply.reason, reply.text) == (not refusal, refusal, text)
+    assert asked == [("a1", 90.0, one_shot)]
+
+
+@pytest.mark.parametrize("duration_s", [0.0, -1.0, 604_801.0, "60", None])
+def test_a_shelving_without_a_time_that_may_be_is_refused_before_anything_is_asked(duration_s: object) -> None:
+    reply = answer("alert/shelve", shelving(lambda *_, **__: "never asked"), alert_id="a1", duration_s=duration_s)
+    assert (reply.ok, reply.reason) == (False, "bad_schema")
+
+
+@pytest.mark.parametrize(("known", "reason"), [(True, ""), (False, "unknown_alert")])
+def test_unshelving_says_whether_there_was_something_to_unshelve(known: bool, reason: str) -> None:
+    reply = answer("alert/unshelve", unshelving(lambda _id: known), alert_id="a1")
+    assert (reply.ok, reply.reason) == (known, reason)
+
+
+def test_a_resend_says_how_many_events_come_again() -> None:
+    reply = answer("events/resend", resending(lambda *_: 7), boot_id="b", from_seq=1)
+    assert reply.text == "7 events are sent again"

@@ -82,3 +82,21 @@ def test_it_outlives_a_restart_and_is_not_raised_twice(office: Office) -> None:
 def test_a_word_that_cannot_be_a_level_of_a_topic_is_refused(office: Office, word: str) -> None:
     with pytest.raises(ValueError, match="cannot name an alarm"):
         office.desk.set_system(word, active=True, text="")
+
+
+def test_one_shot_shelving_of_it_ends_with_its_cause(office: Office) -> None:
+    office.desk.set_system("drift", active=True, text="away")
+    assert office.desk.shelve(office.alerts[0].alert_id, duration_s=60.0, one_shot=True) == ""
+    office.desk.set_system("drift", active=False, text="back")
+    assert [(alert.event_type, alert.shelved, alert.text) for alert in office.alerts[2:]] == [
+        ("cleared", True, "back"),
+        ("unshelved", False, "back"),
+    ]
+
+
+def test_in_a_flood_the_alarms_of_the_gateway_count_as_others_do(office: Office) -> None:
+    for number in range(12):
+        office.desk.set_system(f"w{number}", active=True, severity="low", text="x")
+    flooded = [alert.label for alert in office.alerts if alert.flooded]
+    assert flooded == ["w10", "w11"]
+    assert "alarm_flood" in {alert.label for alert in office.alerts}
