@@ -145,7 +145,7 @@ class PartVerdict(Struct, frozen=True, kw_only=True):
     camera: Identifier | None = None  #: the camera
     score: float | None = None  #: the highest fault score, null when inspection failed
     timestamp_ms: Milliseconds  #: time of the decision
-    source_ms: Milliseconds | None = None  #: time that the source gave the frame
+    source_ms: Milliseconds | None = None  #: time that the source gave the deciding frame, or else the part's first one
     ingest_ms: Milliseconds | None = None  #: time at which the frame arrived here
     publish_ms: Milliseconds | None = None  #: time at which the verdict was handed to the broker
     latency_ms: float | None = None  #: from the frame's arrival to the verdict being durable

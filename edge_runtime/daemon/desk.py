@@ -209,6 +209,7 @@ class Desk(AlarmDesk):
             self._journal.set_state(key, None, now=self._clock.monotonic())
         self._metrics.verdicts.labels(decided.pipeline, decided.verdict).inc()
         stamp = self._stamp("verdict")
+        source_s = decided.taken_at if source_s is None else source_s
         deadline_s = self._rules[decided.pipeline].deadline_s
         verdict = tell_verdict(decided, model, self._gateway, stamp, deadline_s=deadline_s, source_s=source_s)
         self._journal.add_event(

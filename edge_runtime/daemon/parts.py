@@ -64,6 +64,8 @@ class Decided:
         The camera that decided, where one did.
     score : float or None
         The highest fault score; None when inspection failed.
+    taken_at : float or None, s
+        Wall clock that the source gave the part's first frame; None where it told none.
     """
 
     pipeline: str
@@ -75,6 +77,7 @@ class Decided:
     late: bool
     camera: str | None
     score: float | None
+    taken_at: float | None = None
 
 
 class PartState(msgspec.Struct, frozen=True):
@@ -253,4 +256,5 @@ class PartBook:
             now >= part_open.due,
             deciding[0][0] if len(deciding) == 1 else None,
             max(scores, default=None),
+            None if part_open.at == part_open.opened_at else part_open.at,
         )

@@ -12,6 +12,7 @@ import pytest
 from edge_runtime.config import Alarms, AlertRule
 from edge_runtime.daemon.desk import alarm_key, alarm_rule, part_rule
 from edge_runtime.daemon.outbox import Priority
+from edge_runtime.daemon.past import decided_part
 from edge_runtime.daemon.protocol import Outcome
 from edge_runtime.daemon.telling import NO_MODEL, Gateway, Occasion
 from edge_runtime.findings import Finding
@@ -288,3 +289,15 @@ def test_a_flood_goes_on_under_another_limit(office: Office) -> None:
     for label in ("a", "b", "c"):
         office.see(replace(BAD, label=label))
     assert office.desk._book.flood.active
+
+
+def test_a_part_that_nobody_answered_for_is_known_by_the_time_of_its_frame_after_a_restart(office: Office) -> None:
+    taken = office.wall.now_s - 30.0  # it waited with the broker
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s, at=taken)
+    office.wall.now_s += 2.5
+    office.desk.decide_overdue({})
+    (verdict,) = office.verdicts
+    after = again(office)
+    after.desk.remember_parts([decided_part(verdict)])
+    after.desk.expect_part("surface", "A-17", received_at=office.wall.now_s + 60.0, at=taken)
+    assert after.desk.is_decided("surface", "A-17")
