@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from edge_runtime.config import AlertRule, Pipeline
-from edge_runtime.daemon.alarm_desk import Addresses
+from edge_runtime.config import Alarms, AlertRule, Pipeline
+from edge_runtime.daemon.alarm_desk import USUAL, Addresses
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.journal import Journal
@@ -34,6 +34,7 @@ class Office:
     pipeline: Pipeline
     stored: Mapping[str, bytes]
     is_gone: bool = False
+    settings: Alarms = USUAL
 
     @property
     def pipelines(self) -> list[Pipeline]:
@@ -51,6 +52,7 @@ class Office:
             clock=clock,
             metrics=Metrics(),
             stored=self.stored,
+            settings=self.settings,
         )
 
     def see(self, *findings: Finding, part: str | None = None, camera: str = "cam1", **changes: Any) -> None:
