@@ -328,6 +328,16 @@ def test_a_backup_without_a_readable_outbox_is_refused(gateway: Gateway, tmp_pat
         restore(file, tmp_path / "new" / "gateway.toml")
 
 
+def test_a_backup_with_a_damaged_outbox_is_refused(gateway: Gateway, tmp_path: Path) -> None:
+    file = gateway.back_up()
+    with open_archive(file) as archive:
+        outbox = bytearray(archive.read("state/outbox.sqlite"))
+    outbox[-4096:] = b"\x0a" + bytes(4095)
+    changed = rewrite(file, consistent(bytes(outbox)))
+    with pytest.raises(HostEnvironmentError, match=r"damaged outbox|no outbox that can be read"):
+        restore(changed, tmp_path / "new" / "gateway.toml")
+
+
 @pytest.mark.parametrize("cut", [0, 100, 600, 5000, -20_000])
 def test_a_cut_backup_is_refused(gateway: Gateway, tmp_path: Path, cut: int) -> None:
     file = gateway.back_up()

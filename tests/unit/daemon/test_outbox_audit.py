@@ -194,8 +194,9 @@ def test_an_outbox_that_cannot_be_read_is_no_gap(office: Office, monkeypatch: py
         raise HostEnvironmentError("disk I/O error")
 
     monkeypatch.setattr(office.outbox, "purge", refuse)
-    monkeypatch.setattr(office.outbox, "accounts", refuse)
     office.bookkeeper.look(1.0)
+    monkeypatch.setattr(office.outbox, "accounts", refuse)
+    office.bookkeeper.look(62.0)
     assert office.incidents == []
 
 

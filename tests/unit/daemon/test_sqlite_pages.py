@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from edge_runtime.daemon import sqlite_pages
 from edge_runtime.daemon.sqlite_pages import DamagedFile, Row, read_log
 
 VALUES: list[Any] = [
@@ -145,3 +146,17 @@ def test_a_chain_that_bites_its_tail_ends(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(data)
     with closing(DamagedFile(tmp_path / "a.db")) as file:
         assert [len(values) for _, values in file.rows() if len(values) == 3] == [3]
+
+
+@pytest.mark.parametrize("record", [b"\x02\x0a", b"\x02\x0b", b"\x02\x06\x00", b"\x02\x0f"])
+def test_a_record_of_a_reserved_type_or_cut_short_is_none(record: bytes) -> None:
+    kinds, body = sqlite_pages._kinds(record)
+    with pytest.raises(ValueError, match=r"reserved|shorter"):
+        list(sqlite_pages._values(record, kinds, body))
+
+
+def test_a_row_longer_than_the_file_is_none(tmp_path: Path) -> None:
+    with closing(make(tmp_path / "a.db", n=2)):
+        pass
+    with closing(DamagedFile(tmp_path / "a.db")) as file:
+        assert file._row(b"\xff\xff\xff\x7f\x01" + bytes(4091), 0) is None
