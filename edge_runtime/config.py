@@ -65,7 +65,7 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     connect_timeout_s: Seconds = 10.0  #: for TCP, TLS and the broker's answer
     tcp_user_timeout_s: Seconds = 10.0  #: sent bytes that stay unconfirmed so long mean a cut link
     reconnect_min_s: Seconds = 0.5  #: first wait after a lost link, jittered
-    reconnect_max_s: Seconds = 30.0  #: longest wait
+    reconnect_max_s: Seconds = 8.0  #: longest wait
 
 
 class Http(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -216,7 +216,7 @@ def _broker(tree: Table) -> Iterator[str]:
         return
     if "password_file" in broker and "username" not in broker:
         yield "$.broker.username: missing; a password goes with a name"
-    if _number(broker, "reconnect_min_s", 0.5) > _number(broker, "reconnect_max_s", 30.0):
+    if _number(broker, "reconnect_min_s", 0.5) > _number(broker, "reconnect_max_s", 8.0):
         yield "$.broker.reconnect_min_s: is longer than reconnect_max_s"
     tls = broker.get("tls")
     if isinstance(tls, dict):

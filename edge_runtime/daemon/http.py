@@ -6,10 +6,12 @@ import logging
 import socket
 import sys
 import threading
+import time
 from collections.abc import Callable
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler
 from socketserver import TCPServer, ThreadingMixIn
+from typing import Any
 
 from edge_runtime.errors import HostEnvironmentError
 
@@ -18,6 +20,9 @@ _log = logging.getLogger(__name__)
 #: What a path answers with: status, content type, body.
 Answer = tuple[HTTPStatus, str, bytes]
 _PATIENCE_S = 5.0
+#: Connections at a time; more are closed at once, so that a flood takes neither threads nor descriptors.
+_CONNECTIONS = 32
+_NO_DESCRIPTOR_S = 0.1
 
 
 class _Server(ThreadingMixIn, TCPServer):
@@ -25,10 +30,31 @@ class _Server(ThreadingMixIn, TCPServer):
 
     allow_reuse_address = True
     daemon_threads = True
+    request_queue_size = 2 * _CONNECTIONS
 
     def __init__(self, listen: str, port: int, handler: type[BaseHTTPRequestHandler]) -> None:
         self.address_family = socket.AF_INET6 if ":" in listen else socket.AF_INET
+        self._room = threading.Semaphore(_CONNECTIONS)
         super().__init__((listen, port), handler)
+
+    def get_request(self) -> tuple[socket.socket, object]:
+        """Accept; where no descriptor is left, wait a moment before the next look at the same waiting client."""
+        try:
+            return super().get_request()
+        except OSError:
+            time.sleep(_NO_DESCRIPTOR_S)
+            raise
+
+    def verify_request(self, request: object, client_address: object) -> bool:  # noqa: ARG002 - the base names them
+        """Whether there is room for another connection."""
+        return self._room.acquire(blocking=False)
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:  # noqa: ANN401 - as the base has it
+        """Serve a connection, then make room."""
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            self._room.release()
 
     def handle_error(self, request: object, client_address: object) -> None:  # noqa: ARG002 - the base names it
         """Pass over clients that went away; log what is our fault."""

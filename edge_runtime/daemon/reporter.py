@@ -26,6 +26,7 @@ from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 _HEALTH_EVERY_S = 10.0
 #: While something is wrong, so that its end is told soon.
 _ILL_EVERY_S = 2.0
+_GREET_AGAIN_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +86,7 @@ class Reporter:
         self._sampled: dict[str, int] = {}
         self._told: tuple[object, ...] = ()
         self.latest = b""
+        self._greet_at = float("inf")
         self._next_health = clock.monotonic() + _HEALTH_EVERY_S
         self._bookkeeper = Bookkeeper(
             parts.outbox,
@@ -103,6 +105,7 @@ class Reporter:
     def greet(self) -> None:
         """Say everything that is retained: the broker may have forgotten it."""
         parts = self._parts
+        self._greet_at = float("inf")
         parts.front.say_available(ONLINE)
         self._say_birth()
         parts.status.publish_all()
@@ -122,6 +125,10 @@ class Reporter:
         self._config, self._gateway = config, gateway
         self._every = {pipeline.id: pipeline.result_every for pipeline in config.pipelines}
         self._say_birth()
+
+    def greet_later(self, now: float) -> None:
+        """Say it all again in a moment: the broker refused some of it, and rights change while links stand."""
+        self._greet_at = min(self._greet_at, now + _GREET_AGAIN_S)
 
     def say_installed(self, pipeline: str) -> None:
         """Say which model a pipeline runs."""
@@ -156,6 +163,8 @@ class Reporter:
             Whether the broker is there.
         """
         parts = self._parts
+        if connected and now >= self._greet_at:
+            self.greet()
         if parts.desk.changed and connected:
             parts.desk.changed = False
             parts.front.say_summary(parts.desk.summary())

@@ -93,11 +93,16 @@ class Sender:
         self._acknowledged.append(stored)
         return True
 
-    def failed(self, ticket: int) -> None:
-        """Note that the broker did not take a message; that one is tried again later and later, the others go on."""
+    def failed(self, ticket: int) -> bool:
+        """Note that the broker did not take a message; False when it was none of the outbox's.
+
+        That one is tried again later and later, the others go on.
+        """
         stored = self._tickets.pop(ticket, None)
-        if stored is not None:
-            self._refusals.refuse(stored)
+        if stored is None:
+            return False
+        self._refusals.refuse(stored)
+        return True
 
     def lost(self, ticket: int) -> None:
         """Note that the link broke before the broker said anything; the event goes again as soon as there is one."""

@@ -306,7 +306,8 @@ class Supervisor:
             elif note.outcome == "lost":
                 self._sender.lost(note.ticket)
             else:
-                self._sender.failed(note.ticket)
+                if not self._sender.failed(note.ticket):
+                    self._reporter.greet_later(self._clock.monotonic())
                 self._complaints.say("sending", "broker", "publish_refused", note.text)
         elif isinstance(note, Connected):
             self._greet()

@@ -6,8 +6,9 @@ import http.client
 import logging
 import socket
 import struct
+import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing, suppress
 from http import HTTPStatus
 
 import pytest
@@ -89,3 +90,15 @@ def test_an_address_of_the_sixth_version_is_understood() -> None:
         pytest.skip("no IPv6 on this machine")
     with pytest.raises(HostEnvironmentError, match="2001:db8::1"):
         HttpServer("2001:db8::1", 0, {})
+
+
+def test_a_flood_of_silent_connections_is_closed_and_makes_room_when_it_ends(server: HttpServer) -> None:
+    with ExitStack() as stack:
+        held = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), timeout=5)) for _ in range(40)]
+        assert held[-1].recv(1) == b""
+    give_up_at = time.monotonic() + 5
+    while time.monotonic() < give_up_at:
+        with suppress(OSError, http.client.HTTPException):
+            assert ask(server, "/ready")[0] == 503
+            return
+    raise AssertionError("there is no room again")
