@@ -299,7 +299,7 @@ class WorkerKeeper:
                 self._end_beside()
                 yield Abandoned("crashed")
             self._end_launcher()
-            self._not_before = now + (0.0 if self._failures < _QUICK_TRIES else min(10.0, 0.25 * 2**self._failures))
+            self._not_before = now + (0.0 if self._failures < _QUICK_TRIES else min(4.0, 0.25 * 2**self._failures))
         else:
             self._vacant = True
 
