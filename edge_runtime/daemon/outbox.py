@@ -250,14 +250,14 @@ class Outbox:
             If the disk is full or the file unreadable; nothing of the batch is stored then.
         """
         now_ms = round(self._clock() * 1000)
-        with self._file.transaction(f"store {len(events)} events"):
-            added = self._insert(events, now_ms)
-            doomed = self._evidence_over(added)
-            delete(self._database, doomed)
+        with self._file.transaction(f"store {len(events)} events") as database:
+            added = self._insert(database, events, now_ms)
+            doomed = self._evidence_over(database, added)
+            delete(database, doomed)
             kept = {key: value for key, value in state.items() if value is not None}
             gone = state.keys() - kept.keys()
-            self._database.executemany(_SET_STATE, kept.items())
-            self._database.executemany("DELETE FROM state WHERE key = ?", [(key,) for key in gone])
+            database.executemany(_SET_STATE, kept.items())
+            database.executemany("DELETE FROM state WHERE key = ?", [(key,) for key in gone])
         self._remember(kept, gone)
         for event in added:
             self._grow(event.priority, len(event.payload))
@@ -272,10 +272,10 @@ class Outbox:
         for key in gone:
             self._states.pop(key, None)
 
-    def _insert(self, events: Sequence[Outgoing], now_ms: int) -> list[Outgoing]:
+    def _insert(self, database: sqlite3.Connection, events: Sequence[Outgoing], now_ms: int) -> list[Outgoing]:
         added = []
         for event in events:
-            cursor = self._database.execute(
+            cursor = database.execute(
                 _INSERT,
                 (
                     event.event_id,
@@ -294,7 +294,7 @@ class Outbox:
                 added.append(event)
                 self._file.last_id = cursor.lastrowid or 0
         last = {event.series: event.seq for event in added if event.series}
-        self._database.executemany(_COUNT_ON, [(self.boot_id, series, seq) for series, seq in last.items()])
+        database.executemany(_COUNT_ON, [(self.boot_id, series, seq) for series, seq in last.items()])
         return added
 
     def _grow(self, priority: int, n_bytes: int) -> None:
@@ -335,9 +335,9 @@ class Outbox:
         """
         now_ms = round(self._clock() * 1000)
         marked = 0
-        with self._file.transaction("mark events as sent"):
+        with self._file.transaction("mark events as sent") as database:
             for event_id in ids:
-                cursor = self._database.execute(
+                cursor = database.execute(
                     "UPDATE event SET acked_ms = ? WHERE id = ? AND acked_ms IS NULL", (now_ms, event_id)
                 )
                 marked += cursor.rowcount
@@ -357,8 +357,8 @@ class Outbox:
         HostEnvironmentError
             If the disk refuses; none is sent again then.
         """
-        with self._file.transaction("resend events"):
-            cursor = self._database.execute(
+        with self._file.transaction("resend events") as database:
+            cursor = database.execute(
                 "UPDATE event SET acked_ms = NULL, replayed = 1"
                 " WHERE boot_id = ? AND series = ? AND seq >= ? AND acked_ms IS NOT NULL",
                 (boot_id, series, from_seq),
@@ -384,25 +384,25 @@ class Outbox:
         now_s = self._clock()
         done_ms = round((now_s - self._retention_s) * 1000)
         aged_ms = round((now_s - self._evidence_max_age_s) * 1000)
-        with self._file.transaction("delete old events"):
-            doomed = find_past(self._database, done_ms=done_ms, aged_ms=aged_ms)
+        with self._file.transaction("delete old events") as database:
+            doomed = find_past(database, done_ms=done_ms, aged_ms=aged_ms)
             excess = self._bytes - sum(event.size for event in doomed if not event.is_evidence) - self._max_bytes
             if excess > 0:
                 wanted = excess + self._max_bytes // _ROOM_SHARE
-                doomed += find_oldest_acknowledged(self._database, wanted, besides={event.id for event in doomed})
-            delete(self._database, doomed)
-            forget_ended_sequences(self._database, self.boot_id)
+                doomed += find_oldest_acknowledged(database, wanted, besides={event.id for event in doomed})
+            delete(database, doomed)
+            forget_ended_sequences(database, self.boot_id)
         self._forget(doomed, dropped="age")
         self._may_purge = self._bytes <= self._max_bytes
         return len(doomed)
 
-    def _evidence_over(self, added: Iterable[Outgoing]) -> list[Doomed]:
+    def _evidence_over(self, database: sqlite3.Connection, added: Iterable[Outgoing]) -> list[Doomed]:
         """Find the evidence that must go for what was just added."""
         n_bytes = sum(len(event.payload) for event in added if event.priority == Priority.EVIDENCE)
         excess = self._evidence_bytes + n_bytes - self._evidence_max_bytes
         if not n_bytes or excess <= 0:
             return []
-        return find_oldest_evidence(self._database, excess + self._evidence_max_bytes // _ROOM_SHARE)
+        return find_oldest_evidence(database, excess + self._evidence_max_bytes // _ROOM_SHARE)
 
     def _forget(self, doomed: Iterable[Doomed], *, dropped: str) -> None:
         """Count what was deleted out of what is there."""
@@ -462,15 +462,15 @@ class Outbox:
             If the disk refuses; all stay held then.
         """
         grown = Counter[int]()
-        with self._file.transaction("restamp held events"):
-            ids = self._database.execute("SELECT id FROM event WHERE held = 1 AND boot_id = ?", (boot_id,)).fetchall()
+        with self._file.transaction("restamp held events") as database:
+            ids = database.execute("SELECT id FROM event WHERE held = 1 AND boot_id = ?", (boot_id,)).fetchall()
             for (number,) in ids:
-                payload, committed_ms, priority = self._database.execute(
+                payload, committed_ms, priority = database.execute(
                     "SELECT payload, committed_ms, priority FROM event WHERE id = ?", (number,)
                 ).fetchone()
                 corrected = restamped(payload, offset_ms, clock)
                 grown[priority] += len(corrected) - len(payload)
-                self._database.execute(
+                database.execute(
                     "UPDATE event SET payload = ?, committed_ms = ?, held = 0 WHERE id = ?",
                     (corrected, moved(committed_ms, offset_ms), number),
                 )
