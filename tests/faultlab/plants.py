@@ -90,7 +90,7 @@ class Plants:
 
 def by_scene(faults: Iterable[Fault]) -> list[Fault]:
     """Sort rows so that plants are made as seldom as possible."""
-    return sorted(faults, key=lambda fault: fault.scene != PLAIN and fault.scene.name)
+    return sorted(faults, key=lambda fault: "" if fault.scene == PLAIN else fault.scene.name)
 
 
 def random_pairs(faults: Iterable[Fault], count: int, seed: int) -> list[tuple[Fault, Fault]]:
