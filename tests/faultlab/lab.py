@@ -141,7 +141,7 @@ class LabDaemon(Daemon):
         self._ended = threading.Event()
         self._manager = threading.Thread(target=self._manage, name="service-manager", daemon=True)
 
-    def start(self, *, ready: bool = True, within_s: float = 30.0) -> LabDaemon:
+    def start(self, *, ready: bool = True, within_s: float = 120.0) -> LabDaemon:
         """Start, and have it started again whenever it ends while it is ``watched``."""
         self._spawn()
         if not self._manager.is_alive():
