@@ -19,6 +19,7 @@ pytestmark = pytest.mark.broker
 STATE = "alert/state/surface.cam1.crack"
 FLOOD = "system.alarm_flood"
 CLEAR_AFTER = 3
+_PATIENCE_S = 40.0
 _OFFLINE = Offline()
 
 
@@ -57,7 +58,7 @@ def events(plant: Plant, key: str = "surface.cam1.crack") -> list[dict[str, Any]
 
 def wait_for(plant: Plant, n_events: int, **fields: Any) -> dict[str, Any]:
     """Wait until so many events of the crack were told; gives the last, which has these fields."""
-    until(lambda: len(events(plant)) >= n_events, f"{n_events} events")
+    until(lambda: len(events(plant)) >= n_events, f"{n_events} events", within_s=_PATIENCE_S)
     last = events(plant)[n_events - 1]
     assert fields.items() <= last.items(), last
     return last
@@ -72,23 +73,26 @@ def test_a_shelved_alarm_lives_on_over_a_kill_and_comes_back_by_itself(plant: Pl
     # one long life, step by step: each step begins where the one before ended
     show(plant, CRACKED)
     alert_id = wait_for(plant, 1, event_type="raised", shelved=False)["alert_id"]
-    answer = order(plant, "alert/shelve", alert_id=alert_id, duration_s=8.0)
-    assert answer["ok"], answer
+    assert order(plant, "alert/shelve", alert_id=alert_id, duration_s=600.0)["ok"]
     wait_for(plant, 2, event_type="shelved", shelved=True, active=True)
     until(lambda: plant.consumer.all_of("alert/summary")[-1]["shelved"] == 1, "a summary with one shelved alarm")
 
     plant.daemon.kill()
-    plant.daemon.start()
+    plant.daemon.start(within_s=_PATIENCE_S)
     show(plant, *[GOOD] * CLEAR_AFTER, CRACKED)
-    wait_for(plant, 4, event_type="raised", shelved=True)
-    wait_for(plant, 5, event_type="unshelved", shelved=False, active=True)
+    raised_again = wait_for(plant, 4, event_type="raised", shelved=True)["alert_id"]
 
-    raised_again = events(plant)[3]["alert_id"]
+    assert order(plant, "alert/shelve", alert_id=raised_again, duration_s=2.0)["ok"]
+    plant.daemon.kill()
+    plant.daemon.start(within_s=_PATIENCE_S)
+    wait_for(plant, 6, event_type="unshelved", shelved=False, active=True)
     assert order(plant, "alert/unshelve", alert_id=raised_again)["reason"] == "unknown_alert"
+
     assert order(plant, "alert/shelve", alert_id=raised_again, duration_s=600.0, one_shot=True)["ok"]
     show(plant, *[GOOD] * CLEAR_AFTER)
-    wait_for(plant, 8, event_type="unshelved", active=False)
-    assert [event["event_type"] for event in events(plant)[5:]] == ["shelved", "cleared", "unshelved"]
+    wait_for(plant, 9, event_type="unshelved", active=False)
+    told = ["raised", "shelved", "cleared", "raised", "shelved", "unshelved", "shelved", "cleared", "unshelved"]
+    assert [event["event_type"] for event in events(plant)] == told
     assert order(plant, "alert/shelve", alert_id=raised_again, duration_s=9.0, one_shot=True)["reason"] == "not_active"
 
 
@@ -96,10 +100,10 @@ def test_a_flood_is_told_once_and_marks_what_it_brings(plant: Plant) -> None:
     n_before = len(events(plant))
     for _ in range(6):
         show(plant, CRACKED, *[GOOD] * CLEAR_AFTER)
-    until(lambda: len(events(plant)) >= n_before + 12, "every raise and clearing of the flood")
+    until(lambda: len(events(plant)) >= n_before + 12, "every raise and clearing of the flood", within_s=_PATIENCE_S)
     raised = [event["flooded"] for event in events(plant)[n_before:] if event["event_type"] == "raised"]
     assert raised[-2:] == [True, True]
-    assert [event["event_type"] for event in events(plant, FLOOD)] == ["raised"]
+    assert [event["event_type"] for event in events(plant, FLOOD) if event["event_type"] != "updated"] == ["raised"]
     state = json.loads(plant.consumer.retained[f"alert/state/{FLOOD}"])
     assert (state["severity"], state["pipeline"]) == ("high", "system")
 
@@ -109,15 +113,15 @@ def test_a_command_is_obeyed_once_over_a_kill_and_stands_in_the_audit_trail(plan
     order_id = plant.consumer.command("alert/shelve", alert_id=alert_id, duration_s=600.0)
     first = plant.consumer.reply(order_id)
     plant.daemon.kill()  # the moment after the answer: what was answered is on disk
-    plant.daemon.start()
+    plant.daemon.start(within_s=_PATIENCE_S)
 
     def n_shelved() -> int:
         told = [event for event in events(plant) if event["alert_id"] == alert_id]
         return [event["event_type"] for event in told].count("shelved")
 
-    until(lambda: n_shelved() == 1, "the event of what was answered")
+    until(lambda: n_shelved() == 1, "the event of what was answered", within_s=_PATIENCE_S)
     plant.consumer.command("alert/shelve", id=order_id, alert_id=alert_id, duration_s=600.0)
-    until(lambda: len(plant.consumer.all_of(f"reply/{order_id}")) == 2, "a second answer")
+    until(lambda: len(plant.consumer.all_of(f"reply/{order_id}")) == 2, "a second answer", within_s=_PATIENCE_S)
     assert plant.consumer.all_of(f"reply/{order_id}") == [first, first]
     assert n_shelved() == 1
     command = [*COMMAND, "audit", str(plant.daemon.config), "--json"]
@@ -137,10 +141,10 @@ def test_every_command_is_obeyed_exactly_once_while_the_daemon_is_killed(plant: 
         plant.consumer.command("alert/shelve", **order)
         time.sleep(rng.uniform(0.0, 0.03))
         plant.daemon.kill()
-        plant.daemon.start()
+        plant.daemon.start(within_s=_PATIENCE_S)
         plant.consumer.command("alert/shelve", **order)  # as an impatient person does
         plant.consumer.reply(name)
-    until(lambda: len(events(plant)) >= n_before + len(names), "an event for each command")
+    until(lambda: len(events(plant)) >= n_before + len(names), "an event for each command", within_s=_PATIENCE_S)
     shelved = [event["event_type"] for event in events(plant)[n_before:]]
     assert shelved == ["shelved"] * len(names)
     command = [*COMMAND, "audit", str(plant.daemon.config), "--json"]
