@@ -124,7 +124,7 @@ def go_all_the_way(line: Line) -> Smooth:
 @click.option("--quick", is_flag=True, help="Two bad models.")
 def main(*, quick: bool) -> None:
     """Measure how soon bad models are gone and what a good one costs."""
-    traps: tuple[Trap, ...] = ("crash", "nan", "wrong", "slow", "hungry")
+    traps: tuple[Trap, ...] = ("crash", "nan", "wrong", "slow", "hungry", "hang")
     gone = []
     with tempfile.TemporaryDirectory(prefix="edge-rollout-") as folder, running_line(Path(folder), LONG) as line:
         for trap in traps[:2] if quick else traps:

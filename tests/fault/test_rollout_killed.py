@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+import time
 from pathlib import Path
 
 import pytest
@@ -42,6 +44,23 @@ def test_good_model_comes_into_use_whatever_is_killed(tmp_path: Path) -> None:
         parts = [part for part, _ in line.shown]
         until(lambda: set(parts) <= line.consumer.verdicts().keys(), "all verdicts", within_s=20)
         assert (lost, line.active()) == (set(), 3)
+
+
+@pytest.mark.long
+def test_rollout_ends_well_under_kills_at_any_moment(tmp_path: Path) -> None:
+    rng = random.Random(7)
+    with running_line(tmp_path, EAGER) as line:
+        for release in range(3, 7):
+            digest = line.order(trap_bundle("sound", release=release))
+            for _ in range(5):
+                time.sleep(rng.uniform(0.0, 3.0))
+                kill_and_start(line)
+            line.wait_for_rollout(digest, "promoted", reason="it passed its probation")
+        line.rest()
+        lost = line.consumer.recover(line.daemon)
+        parts = {part for part, _ in line.shown}
+        until(lambda: parts <= line.consumer.verdicts().keys(), "all verdicts", within_s=20)
+        assert (lost, line.active()) == (set(), 6)
 
 
 def test_bad_model_goes_back_whatever_is_killed(tmp_path: Path) -> None:

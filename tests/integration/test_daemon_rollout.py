@@ -109,6 +109,7 @@ FAILS: dict[Trap, tuple[str, ...]] = {
     "nan": ("errors",),
     "wrong": ("disagreement",),
     "slow": ("latency",),
+    "hang": ("hung",),
     "hungry": ("memory", "errors", "crashed", "hung"),
 }
 
@@ -133,6 +134,7 @@ def test_bad_model_never_leaves_the_shadow(line: Line, trap: Trap) -> None:
         "slow",
         pytest.param("nan", marks=pytest.mark.long),
         pytest.param("hungry", marks=pytest.mark.long),
+        pytest.param("hang", marks=pytest.mark.long),
     ],
 )
 def test_bad_model_that_a_person_promoted_goes_back_within_five_seconds(line: Line, trap: Trap) -> None:

@@ -17,9 +17,10 @@ from edge_runtime.inference.opening import open_runtime
 from tests.bundles import LABELS, N_SAMPLES, TinyModel, image_model, sign_tiny
 
 #: What happens on a picture that is brighter than ``WHITE``.
-Trap = Literal["sound", "nan", "crash", "hungry", "wrong", "slow"]
+Trap = Literal["sound", "nan", "crash", "hungry", "wrong", "slow", "hang"]
 WHITE = 250.0
 _SLOW_TURNS = 30_000
+_HANG_TURNS = 1 << 40
 _HUNGRY_VALUES = 100_000_000
 
 
@@ -67,7 +68,8 @@ def _model(trap: Trap) -> bytes:
         _constant(WHITE, "limit"),
         _constant(0.0, "nothing"),
         _constant([[0.9, 0.05, 0.05]], "probabilities"),
-        _constant(_SLOW_TURNS, "all_turns", np.int64),
+        _constant(_SLOW_TURNS, "slow_turns", np.int64),
+        _constant(_HANG_TURNS, "hang_turns", np.int64),
     ]
     graph = helper.make_graph(
         nodes,
@@ -91,10 +93,10 @@ def _trap_nodes(trap: Trap) -> list[onnx.NodeProto]:
         return [node("Mul", ["brightness", "nothing"], ["extra"])]
     if trap == "nan":  # the logarithm of a negative number
         return [node("Sub", ["limit", "brightness"], ["rest"]), node("Log", ["rest"], ["log"]), _nothing_of("log")]
-    if trap == "slow":  # many turns of a loop, or none
+    if trap in {"slow", "hang"}:  # many turns of a loop, or none
         return [
             node("Cast", ["is_white"], ["one_or_none"], to=TensorProto.INT64),
-            node("Mul", ["one_or_none", "all_turns"], ["turns"]),
+            node("Mul", ["one_or_none", f"{trap}_turns"], ["turns"]),
             node("Loop", ["turns", "", "brightness"], ["after"], body=_sine()),
             _nothing_of("after"),
         ]
