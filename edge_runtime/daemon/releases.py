@@ -1,7 +1,7 @@
 """New models on their way into use: ordered, installed, tried beside the one in use, promoted, and back when they fail.
 
-One trial at a time; other models wait, installed, until it is over. Every step is in the outbox's state table before
-it is told, so that a process killed at any point goes on where it was, or begins the step anew.
+One trial at a time; other models wait, installed, until it is over. Every step is kept in the outbox's state table, and
+compared with the store at the start: a process killed at any point goes on where it was, or begins the step anew.
 """
 
 from __future__ import annotations

@@ -20,7 +20,7 @@ EAGER = f"{ROLLOUT}auto_promote = true\n"
 def kill_and_start(line: Line) -> None:
     """Kill the daemon without warning, and start it again."""
     line.daemon.kill()
-    line.daemon.start()
+    line.daemon.start(within_s=60)
 
 
 def test_good_model_comes_into_use_whatever_is_killed(tmp_path: Path) -> None:
