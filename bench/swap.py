@@ -22,6 +22,7 @@ import click
 import cv2
 import msgspec
 import numpy as np
+import psutil
 
 from bench.harness import RESULTS, machine
 from edge_runtime.bundle.checks import UNLISTED
@@ -29,6 +30,7 @@ from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.bundle.signature import TrustedKeys, parse_public_key
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.bundle.writer import write_bundle
+from edge_runtime.daemon.memory import proportional_bytes
 from edge_runtime.simulator.surfaces import render_part
 from tests.bundles import SIGNER, TRUSTED, trusting_store
 from tests.integration.daemon_rig import Consumer, Plant, running_plant, until
@@ -63,12 +65,15 @@ class Tally:
     n_unjudged: int = 0
     n_overtaken: int = 0
     n_judged_twice: int = 0
+    n_replaced: int = 0
     swap_ms: list[float] = field(default_factory=list)
     quiet_p99_ms: float = 0.0
     quiet_max_ms: float = 0.0
     p50_ms: float = 0.0
     p99_ms: float = 0.0
     max_ms: float = 0.0
+    before_mb: float = 0.0
+    peak_mb: float = 0.0
 
     def line(self) -> str:
         """Write it for people."""
@@ -77,7 +82,8 @@ class Tally:
         quiet = f"p99 {self.quiet_p99_ms:.1f}, longest {self.quiet_max_ms:.1f} ms"
         return (
             f"QoS {self.qos}: {self.n_swaps} swaps under {self.n_frames} frames; {lost}; gaps about swaps {gaps}"
-            f" (without swaps {quiet}); order to answer {np.median(self.swap_ms):.0f} ms"
+            f" (without swaps {quiet}); order to answer {np.median(self.swap_ms):.0f} ms; workers lost"
+            f" {self.n_replaced}; memory {self.before_mb:.0f} MB, {self.peak_mb:.0f} MB with both workers"
         )
 
 
@@ -152,9 +158,13 @@ def measure(qos: int, *, n_swaps: int, fps: float) -> Tally:
                 quiet = (time.monotonic(), time.monotonic() + 3.0)
                 time.sleep(3.0)
                 spans = [swap(plant, store, number, tally) for number in range(n_swaps)]
+                weigh(plant, store, n_swaps, tally)
             time.sleep(1.0)
             if qos:
                 until(lambda: len(watcher.came_at) >= len(camera.parts), "every verdict", within_s=10)
+            reasons = ("crashed", "hung", "grew", "start_failed")
+            replaced = [plant.daemon.metric("edge_worker_replacements_total", reason=reason) for reason in reasons]
+            tally.n_replaced = int(sum(replaced))
             tally.n_overtaken = int(plant.daemon.dropped("cam1", "overtaken"))
     tally.n_frames = len(camera.parts)
     tally.n_unjudged = sum(part not in watcher.came_at for part in camera.parts)
@@ -178,6 +188,29 @@ def swap(plant: Plant, store: BundleStore, number: int, tally: Tally) -> tuple[f
     tally.swap_ms.append(round((ended - began) * 1e3, 1))
     time.sleep(_AFTER_S)
     return began, ended + _AFTER_S
+
+
+def weigh(plant: Plant, store: BundleStore, number: int, tally: Tally) -> None:
+    """Swap once more and look at the memory of all processes, pages that they share counted once; not timed."""
+    seen: list[float] = []
+    over = threading.Event()
+
+    def look() -> None:
+        while not over.wait(0.005):
+            pids = [
+                plant.daemon.pid,
+                *(child.pid for child in psutil.Process(plant.daemon.pid).children(recursive=True)),
+            ]
+            seen.append(proportional_bytes(pids) / 1e6)
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    time.sleep(0.3)
+    tally.before_mb = round(seen[-1], 1)
+    swap(plant, store, number, Tally(tally.qos, 0))
+    over.set()
+    thread.join()
+    tally.peak_mb = round(max(seen), 1)
 
 
 def gaps_in(came: np.ndarray[Any, np.dtype[np.float64]], spans: list[tuple[float, float]]) -> np.ndarray[Any, Any]:

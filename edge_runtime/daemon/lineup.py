@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.keeper import Abandoned, Coming, Event, Switched, WorkerKeeper
@@ -177,6 +177,14 @@ class Lineup:
             if name in self._models and self._models[name].plan == model.plan:
                 self._models[name] = model
                 self._roster.replace(name, model)
+
+    def rewrite(self, renew: Callable[[str, PipelineModel], PipelineModel | None]) -> None:
+        """Give the models of swaps that wait anew, since they were read for another configuration; None drops one."""
+        for place, swap in enumerate(self._waiting):
+            models = {name: renew(name, model) for name, model in swap.models.items()}
+            self._waiting[place] = replace(
+                swap, models={name: each for name, each in models.items() if each is not None}
+            )
 
     def stop(self, pipeline: str) -> None:
         """Run a pipeline no longer; the worker goes on without it."""

@@ -25,7 +25,7 @@ from edge_runtime.daemon.intake import Intake
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.lifecycle import StatusBoard
 from edge_runtime.daemon.lineup import Lineup, Swap
-from edge_runtime.daemon.models import PipelineModel, load_models, trusted_pems
+from edge_runtime.daemon.models import PipelineModel, load_model, load_models, trusted_pems
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.references import References
 from edge_runtime.daemon.releases import Releases
@@ -216,6 +216,7 @@ class Reloader:
         self.config = new
         affected.releases.reconfigure(new, trusted)  # which judges what it held back, under the old rules
         affected.dispatcher.lineup.amend(same)
+        affected.dispatcher.lineup.rewrite(self._as_configured)
         affected.desk.reconfigure(new.pipelines, new.alarms, self._gateway)
         affected.references.retire(new.pipelines)
         left = affected.inlet.reconfigure(new)
@@ -238,6 +239,16 @@ class Reloader:
         empty_gone(stored, kept, affected.journal, affected.event_ids, now=now)
         affected.reporter.reconfigure(new, self._gateway)
 
+    def _as_configured(self, name: str, model: PipelineModel) -> PipelineModel | None:
+        """Give a model that was to run under the old configuration as the new one wants it; None where it is gone."""
+        pipeline = next((each for each in self.config.pipelines if each.id == name), None)
+        if pipeline is None:
+            return None
+        try:
+            return load_model(self.config, pipeline, self._store, release=model.bundle.manifest.release)
+        except EdgeRuntimeError:
+            return model
+
 
 def _with_known_answers(model: PipelineModel, old: PipelineModel | None) -> PipelineModel:
     """Keep what binds a bundle in this run, also where it could not be recorded."""
@@ -247,9 +258,9 @@ def _with_known_answers(model: PipelineModel, old: PipelineModel | None) -> Pipe
 
 
 def _needs_worker(name: str, model: PipelineModel, lineup: Lineup) -> bool:
-    """Whether only another worker can run a pipeline so; one that failed before is tried again."""
+    """Whether only another worker can run a pipeline so; one that failed is not tried again as it was."""
     old = lineup.models.get(name)
-    return old is None or old.plan != model.plan or not (lineup.runs(name) or name in lineup.stopped)
+    return old is None or old.plan != model.plan
 
 
 def _describe(difference: Difference, changed: dict[str, PipelineModel], lineup: Lineup) -> str:
@@ -259,7 +270,7 @@ def _describe(difference: Difference, changed: dict[str, PipelineModel], lineup:
         old = lineup.models.get(name)
         if old is not None and old.facts.sha256 != model.facts.sha256:
             bundles.append(f"{name} runs {model.facts.name} {model.facts.version} (was {old.facts.version})")
-        elif old is None or not (lineup.runs(name) or name in lineup.stopped):
+        elif old is None:
             bundles.append(f"{name} is built")
     live = [*difference.live, *bundles]
     texts = [f"changed: {', '.join(live)}" if live else "nothing else differs" if difference.restart else ""]

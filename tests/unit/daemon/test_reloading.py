@@ -343,6 +343,24 @@ def test_sources_are_read_again_when_the_change_fails(house: House) -> None:
     assert (len(house.hall.intake.mailboxes["fast"]), house.hall.intake.wants_pause()) == (2, False)
 
 
+def test_a_pipeline_that_failed_does_not_stand_in_the_way_of_other_changes(house: House) -> None:
+    house.hall.dispatcher.lineup._drop("twin", "its golden outputs differ")
+    ended, _ = house.begin(FILE + LIFE)
+    assert [plan.name for plan in house.load.pipelines] == ["surface", "life"]
+    house.build()
+    assert [reason for _, reason in ended] == [""]
+
+
+def test_a_model_change_that_waits_for_a_reload_is_made_under_the_new_configuration(house: House) -> None:
+    house.begin(FILE.replace('"sure", "fast"', '"sure"'))
+    house.hall.dispatcher.swap({"surface": house.hall.models["surface"]})
+    house.build()
+    house.hall.dispatcher.poll()
+    house.hall.dispatcher.poll()
+    by_name = {plan.name: plan for plan in house.hall.keeper.take_request().pipelines}
+    assert [source.id for source in by_name["surface"].sources] == ["sure"]
+
+
 def test_a_bundle_that_was_activated_beside_is_built(house: House) -> None:
     house.hall.store.install(read_bundle(image_bundle(release=2, version="2.0.0"), TRUSTED), activate=True)
     ended, _ = house.begin(FILE)
