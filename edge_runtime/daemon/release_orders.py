@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from edge_runtime.bundle.reader import Bundle
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.daemon.commands import Obey
 from edge_runtime.daemon.fetching import source_fault
@@ -111,7 +112,7 @@ def _roll_back(releases: Releases, store: BundleStore, command: ModelRollback) -
         return f"the trial of {model} {known.sha256[:12]} is ended; the model in use stays"
     active = store.active(model)
     try:
-        target = store.load_earlier(model, command.release)
+        target = _earlier(store, model, command.release, () if known is None else known.rolled_back)
     except BundleRollbackError as error:
         raise _refusal("unknown_release", str(error)) from error
     number = target.manifest.release
@@ -131,6 +132,23 @@ def _roll_back(releases: Releases, store: BundleStore, command: ModelRollback) -
     )
     releases.go_back(left, reason, automatic=False)
     return f"{model} goes back to release {number}"
+
+
+def _earlier(store: BundleStore, model: str, release: int | None, rolled_back: tuple[str, ...]) -> Bundle:
+    """Read the release to go back to: unless it is named, never one that was sent back before."""
+    target = store.load_earlier(model, release)
+    if release is not None or target.digest not in rolled_back:
+        return target
+    active = store.active(model)
+    older = [
+        each.stored.release
+        for each in store.list()
+        if each.name == model and each.present and each.stored.sha256 not in rolled_back
+        if active is not None and each.stored.release < active.release
+    ]
+    if not older:
+        raise BundleRollbackError(f'every release of "{model}" before this one was rolled back; name one to run it')
+    return store.load(model, release=max(older))
 
 
 def _refusal(reason: str, text: str) -> MessageError:

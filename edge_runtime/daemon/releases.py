@@ -252,7 +252,9 @@ class Releases:
                 issuer=_OURSELVES, id=self._new_id(), model=release.model, release=release.from_release
             )
             self._record(order, f"{release.sha256[:12]}: {reason}")
-        rolled_back = (*(each for each in release.rolled_back if each != release.sha256), release.sha256)
+        rolled_back = tuple(each for each in release.rolled_back if each != release.sha256)
+        if release.from_release is None or release.from_release < release.release:
+            rolled_back += (release.sha256,)  # a person who goes to a newer one does not condemn the older
         release = replace(release, automatic=automatic, rolled_back=rolled_back)
         if release.course in _BEFORE or release.course in {"waiting", "promoting"}:
             self._book.change_course(release, "rolled_back", reason)

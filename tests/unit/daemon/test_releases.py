@@ -386,6 +386,39 @@ def test_person_goes_to_a_named_release(shop: Workshop) -> None:
     assert (shop.active(), shop.worker.asked) == (1, [{"surface": 1}])
 
 
+def test_roll_back_never_leads_to_what_was_sent_back(shop: Workshop) -> None:
+    shop.promote()
+    shop.fail()
+    shop.worker.finish()
+    reply = shop.command("model/rollback")
+    assert (reply.reason, shop.active()) == ("unknown_release", 1)
+
+
+def test_roll_back_passes_over_what_was_sent_back(shop: Workshop) -> None:
+    shop.put(1, active=True)
+    shop.put(2, active=True)
+    shop.arrive(3)
+    shop.command("model/promote", sha256=DIGESTS[3])
+    shop.worker.finish()
+    shop.fail()
+    shop.worker.finish()
+    shop.command("model/rollback")
+    shop.worker.finish()
+    assert shop.active() == 1
+
+
+def test_release_that_was_sent_back_runs_again_when_a_person_names_it(shop: Workshop) -> None:
+    shop.promote()
+    shop.fail()
+    shop.worker.finish()
+    shop.command("model/rollback", release=2)
+    shop.worker.finish()
+    there = shop.active()
+    shop.command("model/rollback")
+    shop.worker.finish()
+    assert (there, shop.active()) == (2, 1)
+
+
 def test_going_to_a_release_that_was_never_here_is_refused(shop: Workshop) -> None:
     shop.put(1, active=True)
     assert shop.command("model/rollback", release=9).reason == "unknown_release"
