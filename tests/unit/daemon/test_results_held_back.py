@@ -57,6 +57,7 @@ def test_results_wait_for_events_and_are_shown_again_after_them(tmp_path: Path) 
         sender=sender,
         metrics=metrics,
         complaints=complaints,
+        hold_folder=lambda: None,
     )
     health = lifecycle.HealthReporter("b", tmp_path, clock)
     reporter = Reporter(parse_config(CONFIG), Gateway("b", "0" * 64), parts, health, clock)
