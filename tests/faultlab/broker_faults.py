@@ -12,9 +12,10 @@ import paho.mqtt.client as paho
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.faultlab.lab import Lab, again_and_again
+from tests.faultlab.lab import Lab
 from tests.faultlab.link_faults import AWAY
 from tests.faultlab.proxy import Rewriter
+from tests.faultlab.surroundings import again_and_again
 from tests.faultlab.table import TLS, fault
 from tests.integration.certificates import Certificates, make_certificates
 from tests.integration.daemon_rig import GATEWAY
@@ -139,7 +140,7 @@ def broker_limits_message_size(lab: Lab) -> Iterator[None]:
         yield
 
 
-@fault("the broker keeps ten messages at most for a consumer that is away", "broker", lasts_s=4.0)
+@fault("the broker keeps ten messages at most for each client; a consumer is away", "broker", forgets=True, lasts_s=4.0)
 def broker_drops_for_consumer(lab: Lab) -> Iterator[None]:
     with broker_options(lab, "max_queued_messages 10", "max_inflight_messages 5"):
         lab.consumer.leave()

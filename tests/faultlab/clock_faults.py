@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 
-from tests.faultlab.lab import Lab, Scene
+from tests.faultlab.lab import Lab
+from tests.faultlab.scene import Scene
 from tests.faultlab.table import fault
 
 CLOCK = Scene("clock", clock=True)

@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 
 from tests.bundles import image_bundle
-from tests.faultlab.lab import Lab, Scene
+from tests.faultlab.lab import Lab
+from tests.faultlab.scene import Scene
 from tests.faultlab.table import fault
 
 SMALL = Scene("small disk", small_disk=True)

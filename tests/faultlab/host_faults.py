@@ -13,8 +13,9 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing, suppress
 from pathlib import Path
 
-from tests.faultlab.lab import Lab, Scene
+from tests.faultlab.lab import Lab
 from tests.faultlab.link_faults import AWAY
+from tests.faultlab.scene import Scene
 from tests.faultlab.table import fault
 
 HOSTS = Scene("hosts", own_hosts=True)

@@ -9,8 +9,13 @@ import time
 import zlib
 from collections.abc import Iterator
 
+import cv2
+import numpy as np
+
 from tests.faultlab.broker_faults import forget_session
-from tests.faultlab.lab import Lab, again_and_again
+from tests.faultlab.lab import Lab
+from tests.faultlab.scene import Scene
+from tests.faultlab.surroundings import again_and_again
 from tests.faultlab.table import fault
 from tests.integration.daemon_rig import BASE, GATEWAY
 from tests.integration.factory_inputs import as_json, picture, samples
@@ -21,6 +26,8 @@ _BLOCKS = 600
 #: More than the session takes, so that the broker keeps it; and more than a camera may send.
 _TOO_LONG, _LONG = 17 << 20, 5 << 20
 _numbers = itertools.count()
+TRAPPED = Scene("trap", trap=True)
+_DEADLY = "input_set_aside:trap"
 
 
 def bomb() -> bytes:
@@ -138,4 +145,11 @@ def commands_flood(lab: Lab) -> Iterator[None]:
     for number in range(250):
         lab.consumer.command("alert/ack", alert_id=f"NOBODY-{number}")
         lab.publisher.publish(f"{BASE}/cmd/alert/ack", b"{")
+    yield
+
+
+@fault("an input takes down each worker that looks at it", "inputs", _DEADLY, scene=TRAPPED, lasting=(_DEADLY,))
+def deadly_input(lab: Lab) -> Iterator[None]:
+    white = cv2.imencode(".jpg", np.full((64, 64, 3), 255, np.uint8))[1]
+    lab.publisher.publish("plant/cam/trap/frame", bytes(white), part="deadly")
     yield

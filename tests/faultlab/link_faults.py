@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from tests.faultlab.lab import Lab, again_and_again
+from tests.faultlab.lab import Lab
+from tests.faultlab.surroundings import again_and_again
 from tests.faultlab.table import TLS, fault
 
 AWAY = ("broker_disconnected", "inputs_disconnected")

@@ -1,10 +1,11 @@
-"""What a plant sends all the time: parts before a camera, a machine's samples, and a second camera's video.
+"""What a plant sends and hears all the time: parts before a camera, a machine's samples, video; verdicts and alerts.
 
 What the broker took is owed an answer, once. Frames at QoS 0 are owed nothing.
 """
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from typing import Any
@@ -12,7 +13,7 @@ from typing import Any
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from tests.integration.daemon_rig import Consumer, Publisher
+from tests.integration.daemon_rig import BASE, Consumer, Publisher
 from tests.integration.factory_inputs import RATE_HZ, ROWS, picture, samples
 from tests.integration.mosquitto import Mosquitto
 
@@ -56,6 +57,35 @@ class LabPublisher(Publisher):
             part, taken = self._underway.pop(mid, None), self._answers.pop(mid, False)
             if part is not None and taken:
                 self.taken[part] = time.monotonic()
+
+
+class LabConsumer(Consumer):
+    """A consumer that is not thrown by what is no JSON."""
+
+    def __init__(self, broker: Mosquitto, name: str = "consumer") -> None:
+        self.n_unreadable = 0
+        self.reasons: set[str] = set()
+        super().__init__(broker, name)
+
+    def leave(self) -> None:
+        """Go away; the broker keeps what it is told to keep."""
+        self.client.disconnect()
+        self.client.loop_stop()
+
+    def come_back(self) -> None:
+        """Come back to the session."""
+        self._up.clear()
+        self.client.reconnect()
+        self.client.loop_start()
+        assert self._up.wait(10)
+
+    def _take(self, client: Any, userdata: Any, message: Any) -> None:
+        try:
+            super()._take(client, userdata, message)
+            if message.topic == f"{BASE}/health":
+                self.reasons.update(json.loads(message.payload)["reasons"])
+        except (ValueError, KeyError, TypeError, AttributeError):
+            self.n_unreadable += 1
 
 
 class Load:

@@ -32,9 +32,9 @@ a persistent session and asks for what it lacks.
   were counted as dropped.
 - *Recovered* is the time from the end of the fault (of a kill: from the kill) until `/ready`, `availability`, a verdict
   on a new part, a new alert, and a health without the fault's reasons were all there. The bound is ten seconds; where
-  other programs use the processors, as much more as they slow down a piece of work that is timed meanwhile.
+  other programs use the processors, up to four times as much, as they slow down work that is timed meanwhile.
 - *Lost* counts events that were committed and that the consumer lacks, parts without a verdict, and parts with two.
-  Parts that the fault itself took from the broker or the disk are owed by nobody; those rows are marked.
+  Parts that the fault itself took from broker or disk are owed by nobody; those rows are marked.
 - The daemon has the shortest keepalive, 5 s, and reconnects within 0.2 s. With the defaults (15 s, up to 30 s) a silent
   or long lost link takes longer to come back.
 - A disk that refuses, is slow, or forgets is a library between the daemon and the kernel (`tests/faultlab/meddler.c`);

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.faultlab.lab import Lab, can_mount, faketime_library
+from tests.faultlab.lab import Lab
 from tests.faultlab.meddler import can_compile
 from tests.faultlab.rounds import Outcome, run_round
+from tests.faultlab.surroundings import can_mount, faketime_library
 from tests.faultlab.table import PLAIN, Fault, Need
 
 _WHERE: dict[Need, str] = {

@@ -8,7 +8,8 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 
-from tests.faultlab.lab import Lab, again_and_again
+from tests.faultlab.lab import Lab
+from tests.faultlab.surroundings import again_and_again
 from tests.faultlab.table import fault
 from tests.integration.daemon_rig import suspend
 

@@ -17,6 +17,7 @@ _PROBE_EVERY_S = 0.5
 _PATIENCE_S = 20.0
 _BEFORE_S = 2.0
 _WORK = 200_000
+_MOST = 4.0
 
 
 @dataclass(frozen=True)
@@ -82,8 +83,8 @@ class ProcessorShare:
 
     @property
     def allowance(self) -> float:
-        """Wall time that a second of work takes, at least 1."""
-        return max(1.0, self._wall_s / self._busy_s) if self._busy_s else 1.0
+        """Wall time that a second of work takes, at least 1; few measurements are no reason to wait for ever."""
+        return min(_MOST, max(1.0, self._wall_s / self._busy_s)) if self._busy_s else 1.0
 
 
 class _Watcher:

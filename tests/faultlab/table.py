@@ -7,7 +7,8 @@ from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Literal
 
-from tests.faultlab.lab import Lab, Scene
+from tests.faultlab.lab import Lab
+from tests.faultlab.scene import Scene
 
 #: What a fault touches; two of one area would be one fault, so pairs are of different areas.
 Area = Literal["broker", "link", "disk", "daemon", "worker", "host", "inputs", "clock", "consumer"]
