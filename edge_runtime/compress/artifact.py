@@ -36,7 +36,7 @@ class Artifact:
         Of the outputs; empty for regression.
     decision : Decision
         How outputs become findings.
-    calibration, evaluation : Dataset or None
+    calibration, evaluation, training : Dataset or None
         The data.
     int8, float32 : bytes
         The converted models.
@@ -56,6 +56,7 @@ class Artifact:
     decision: Decision = field(default_factory=Decision)
     calibration: Dataset | None = None
     evaluation: Dataset | None = None
+    training: Dataset | None = None
     int8: bytes = b""
     float32: bytes = b""
     coverage: Coverage | None = None

@@ -11,6 +11,7 @@ from edge_runtime import __version__
 from edge_runtime.terminal import print_json, run_command
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+_DATA = click.Path(exists=True, path_type=Path)
 _NEW = click.Path(dir_okay=False, path_type=Path)
 
 
@@ -86,7 +87,7 @@ def inspect(model: Path, as_json: bool) -> None:
 
 @group.command()
 @click.argument("model", type=_FILE)
-@click.option("--calibration", type=_FILE, required=True, help="NPZ with x as the model takes it.")
+@click.option("--calibration", type=_DATA, required=True, help="NPZ with x as the model takes it, or pictures.")
 @click.option("--out", type=_NEW, required=True, help="The .tflite file to write.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def quantize(model: Path, calibration: Path, out: Path, as_json: bool) -> None:

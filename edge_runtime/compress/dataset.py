@@ -1,20 +1,14 @@
-"""Calibration and evaluation data: NPZ files, read within limits and without pickle."""
+"""Calibration, evaluation and training data, however they were stored."""
 
 from __future__ import annotations
 
-import hashlib
-import zipfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.errors import CalibrationError
-
-MAX_FILE_BYTES = 4 << 30
 Array = npt.NDArray[Any]
 
 
@@ -25,7 +19,8 @@ class Dataset:
     Attributes
     ----------
     x : array, shape (n, ...)
-        uint8 pictures (n, height, width[, 3]), or windows (n, length, channels), or what the model takes.
+        uint8 pictures (n, height, width[, 3]), or windows (n, length, channels), or what the model takes. Large sets
+        are mapped from a file: index them, or walk over them with ``chunks``.
     y : array, shape (n, ...) or None
         Class index or target value.
     groups : array or None
@@ -33,7 +28,21 @@ class Dataset:
     slices : mapping of str to array
         By name: camera, lot, shift.
     digest : str
-        SHA-256 of the file.
+        SHA-256 of the content: files, labels and window declaration.
+    labels : tuple of str
+        Words of the classes where the data name them, in the order of ``y``.
+    names : sequence of str
+        Where each sample comes from: a file, or rows of one.
+    times : float64, shape (n,), s, or None
+        When a sample ended.
+    overlap : int
+        How many of the samples before share rows with a sample (windows with a hop below their length).
+    boxes : tuple of float32 (k, 5), or None
+        Per picture: label index, x1, y1, x2, y2 in pixels of the original frame.
+    masks : uint8, shape (n, height, width), or None
+        Classes of pixels at the model's input.
+    counts : mapping of str to int
+        What happened to rows that a device would not show to a model: ``not_finite``, ``gaps``, ...
     """
 
     x: Array
@@ -41,55 +50,20 @@ class Dataset:
     groups: Array | None = None
     slices: Mapping[str, Array] = field(default_factory=dict)
     digest: str = ""
+    labels: tuple[str, ...] = ()
+    names: Sequence[str] = ()
+    times: npt.NDArray[np.float64] | None = None
+    overlap: int = 0
+    boxes: tuple[npt.NDArray[np.float32], ...] | None = None
+    masks: Array | None = None
+    counts: Mapping[str, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.x)
 
-
-def load_dataset(path: Path, *, needs_y: bool) -> Dataset:
-    """Read an NPZ file.
-
-    Parameters
-    ----------
-    path : Path
-        With ``x``, and ``y`` where ``needs_y``.
-    needs_y : bool
-        Whether samples must be labelled.
-
-    Returns
-    -------
-    data : Dataset
-        Finite.
-
-    Raises
-    ------
-    CalibrationError
-        If the file is missing, unreadable, too large or empty, holds objects, NaN or infinity, or its arrays differ in
-        length.
-    """
-    try:
-        size = path.stat().st_size
-        if size > MAX_FILE_BYTES:
-            raise CalibrationError(f"{path}: {size} bytes, at most {MAX_FILE_BYTES} are read; split the file")
-        digest = _digest(path)
-        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
-    except OSError as error:
-        raise CalibrationError(f"{path}: cannot be read: {error.strerror or error}") from error
-    except (ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
-        raise CalibrationError(f"{path}: not an NPZ file of plain arrays: {error}") from error
-    if "x" not in arrays or arrays["x"].ndim == 0 or not len(arrays["x"]):
-        raise CalibrationError(f'{path}: no samples; an NPZ file with an array "x" (n, ...) is needed')
-    if needs_y and "y" not in arrays:
-        raise CalibrationError(f'{path}: no array "y"; labels or targets are needed to prove what is lost')
-    for name, array in arrays.items():
-        if len(array.shape) == 0 or len(array) != len(arrays["x"]):
-            raise CalibrationError(f'{path}: "{name}" has shape {array.shape}, "x" has {len(arrays["x"])} samples')
-        if array.dtype.kind == "f" and not np.isfinite(array).all():
-            bad = int((~np.isfinite(array.reshape(len(array), -1))).any(axis=1).sum())
-            raise CalibrationError(f'{path}: "{name}" holds NaN or infinity in {bad} samples; remove or repair them')
-    slices = {name.removeprefix("slice_"): array for name, array in arrays.items() if name.startswith("slice_")}
-    return Dataset(arrays["x"], arrays.get("y"), arrays.get("group"), slices, digest)
+    def name(self, index: int) -> str:
+        """Say where a sample comes from."""
+        return self.names[index] if self.names else f"sample {index}"
 
 
 def spread(n: int, count: int) -> npt.NDArray[np.intp]:
@@ -111,8 +85,3 @@ def spread(n: int, count: int) -> npt.NDArray[np.intp]:
     array([0, 3, 6, 9])
     """
     return np.unique(np.linspace(0, n - 1, min(n, count)).round().astype(np.intp))
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

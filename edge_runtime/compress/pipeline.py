@@ -19,7 +19,9 @@ from edge_runtime.bundle.signature import load_private_key
 from edge_runtime.bundle.writer import write_bundle
 from edge_runtime.compress.artifact import Array, Artifact
 from edge_runtime.compress.coverage import measure_coverage
-from edge_runtime.compress.dataset import load_dataset, spread
+from edge_runtime.compress.data.sensors import declared_windows
+from edge_runtime.compress.data.sets import read_sets
+from edge_runtime.compress.dataset import spread
 from edge_runtime.compress.defaults import default_decision, default_preprocessing
 from edge_runtime.compress.description import describe
 from edge_runtime.compress.evaluate import classification_metrics, regression_metrics, run_all, time_runtime
@@ -111,19 +113,25 @@ def _load(artifact: Artifact, options: _Options) -> Artifact:
 
 def _read_data(artifact: Artifact, options: _Options) -> Artifact:
     """Read calibration and evaluation data, and settle the preprocessing that they and the device share."""
-    keys = artifact.recipe.data
-    calibration = load_dataset(Path(keys.calibration), needs_y=False)
-    evaluation = load_dataset(Path(keys.evaluation), needs_y=True)
-    if calibration.x.shape[1:] != evaluation.x.shape[1:]:
-        raise CalibrationError(
-            f"calibration samples have shape {calibration.x.shape[1:]}, evaluation samples {evaluation.x.shape[1:]}"
-        )
-    options.say(f"{len(calibration)} calibration and {len(evaluation)} evaluation samples")
-    preprocessing = artifact.recipe.preprocessing
+    recipe = artifact.recipe
+    preprocessing = recipe.preprocessing
+    if preprocessing is None and recipe.data.window is not None:
+        preprocessing = declared_windows(recipe.data.window, None)
     if preprocessing is None:
         preprocessing = default_preprocessing(tuple(artifact.facts["inputs"][0]["shape"]))
         options.say("no [preprocessing] in the recipe: the device will feed bytes 0..255 or raw samples as they are")
-    return replace(artifact, calibration=calibration, evaluation=evaluation, preprocessing=preprocessing)
+    sets = read_sets(recipe, preprocessing)
+    options.say(
+        f"{len(sets.calibration)} calibration and {len(sets.evaluation)} evaluation samples"
+        + (f", {len(sets.training)} for training" if sets.training else "")
+    )
+    return replace(
+        artifact,
+        calibration=sets.calibration,
+        evaluation=sets.evaluation,
+        training=sets.training,
+        preprocessing=preprocessing,
+    )
 
 
 def _decide(artifact: Artifact, _options: _Options) -> Artifact:
@@ -136,10 +144,11 @@ def _decide(artifact: Artifact, _options: _Options) -> Artifact:
         decision = recipe.decision or Decision(quantity=name)
         return replace(artifact, decision=decision)
     n_labels = 2 if width == 1 else width
-    labels = recipe.model.labels or tuple(str(index) for index in range(n_labels))
+    labels = recipe.model.labels or evaluation.labels or tuple(str(index) for index in range(n_labels))
     if len(labels) != n_labels:
         raise RecipeError(
-            recipe.model.path, [f"$.model.labels: {len(labels)} labels, the model tells {n_labels} apart"]
+            recipe.model.path,
+            [f"$.model.labels: {len(labels)} labels ({', '.join(labels)[:200]}), the model tells {n_labels} apart"],
         )
     if y.ndim != 1 or y.dtype.kind not in "iub" or y.min() < 0 or y.max() >= n_labels:
         raise CalibrationError(f'"y" of the evaluation data must be whole numbers 0..{n_labels - 1}, one per sample')

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from edge_runtime.bundle.manifest import Decision, ImagePreprocessing, Label, Name, Preprocessing, WindowPreprocessing
+from edge_runtime.compress.data.keys import SplitKeys, WindowKeys
 from edge_runtime.errors import HostEnvironmentError, RecipeError, UnsupportedModelError
 from edge_runtime.faults import list_faults
 
@@ -33,13 +34,20 @@ class ModelKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class DataKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """``[data]``: NPZ files with ``x`` (n, ...), ``y``, and optional ``group`` and ``slice_<name>``."""
+    """``[data]``: two sets, or one with a ``split``; formats in ``docs/data.md``."""
 
-    calibration: FilePath  #: never random, never the evaluation data
-    evaluation: FilePath
+    calibration: FilePath | None = None  #: never random, never the evaluation data
+    evaluation: FilePath | None = None
     training: FilePath | None = None  #: only where a method learns
+    path: FilePath | None = None  #: one set for all, with ``split``
+    split: SplitKeys | None = None
     colour: Literal["rgb", "bgr"] = "rgb"  #: order of the channels of pictures in ``x``
+    files: Annotated[str, Meta(min_length=1, max_length=256)] = "*"  #: which files of a folder count
     calibration_samples: Annotated[int, Meta(ge=1, le=100_000)] = 500  #: spread evenly over the file
+    window: WindowKeys | None = None  #: columns of sensor tables
+    max_leak: Share = 0.01  #: of evaluation samples that are in the calibration or training data too
+    max_near_leak: Share = 1.0  #: the same with near-duplicates
+    accept: tuple[str, ...] = ()  #: findings about the data that are known and fine
 
 
 class BudgetKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -144,6 +152,12 @@ def _parse(tree: dict[str, Any], path: Path) -> Recipe:
         preprocessing = _convert(tree["preprocessing"], Preprocessing, "$.preprocessing", faults)
     if "decision" in tree:
         decision = _convert(tree["decision"], Decision, "$.decision", faults)
+    data = fixed.get("data")
+    if isinstance(data, dict):
+        sound = not any(fault.startswith("$.data") for fault in faults)
+        faults += _missing_sets(data)
+        if sound:
+            faults += _data_faults(data, windowed=isinstance(preprocessing, WindowPreprocessing))
     if faults:
         raise RecipeError(str(path), faults)
     known = msgspec.convert(fixed, _Fixed)
@@ -157,6 +171,49 @@ def _parse(tree: dict[str, Any], path: Path) -> Recipe:
         preprocessing=preprocessing,
         decision=decision,
     )
+
+
+def _missing_sets(tree: dict[str, Any]) -> list[str]:
+    """List the sets that neither a path of their own nor a split gives."""
+    if "path" in tree or "split" in tree:
+        return [] if {"path", "split"} <= tree.keys() else ["$.data: path and split belong together"]
+    return [f"$.data.{name}: missing" for name in ("calibration", "evaluation") if name not in tree]
+
+
+def _data_faults(tree: dict[str, Any], *, windowed: bool) -> list[str]:
+    """List what contradicts itself in ``[data]``."""
+    keys = msgspec.convert(tree, DataKeys)
+    faults = []
+    if keys.path is not None:
+        sets = ("calibration", "evaluation", "training")
+        faults += [f"$.data.{name}: path and split give it" for name in sets if name in tree]
+    if keys.split is not None and (min(keys.split.evaluation, keys.split.calibration) <= 0 or _parts(keys.split) > 1):
+        faults.append("$.data.split: evaluation and calibration are shares above 0, together at most 1")
+    if keys.window is not None:
+        faults += _window_faults(tree["window"], keys.window, windowed=windowed)
+    return faults
+
+
+def _parts(split: SplitKeys) -> float:
+    return split.evaluation + split.calibration
+
+
+def _window_faults(tree: dict[str, Any], keys: WindowKeys, *, windowed: bool) -> list[str]:
+    faults = []
+    told = ("length", "hop", "rate_hz", "max_gap_s", "max_hold", "channels")
+    if windowed:
+        faults += [f"$.data.window.{name}: [preprocessing] says it" for name in told if name in tree]
+    else:
+        faults += [f"$.data.window.{name}: missing" for name in ("length", "channels") if not getattr(keys, name)]
+    if keys.label is not None and keys.target is not None:
+        faults.append("$.data.window: a label or a target, not both")
+    if keys.at_most is not None and keys.rule != "remaining":
+        faults.append('$.data.window.at_most: only with rule = "remaining"')
+    if keys.rule == "remaining" and (keys.label is not None or keys.target is not None):
+        faults.append('$.data.window.rule: "remaining" counts the rows to the end of the group; it needs no column')
+    if keys.label is not None and keys.rule == "mean":
+        faults.append('$.data.window.rule: "mean" is for a target')
+    return faults
 
 
 class _Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -215,9 +272,11 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
         model=msgspec.structs.replace(recipe.model, path=resolve(recipe.model.path)),
         data=msgspec.structs.replace(
             data,
-            calibration=resolve(data.calibration),
-            evaluation=resolve(data.evaluation),
-            training=None if data.training is None else resolve(data.training),
+            **{
+                name: resolve(value)
+                for name in ("calibration", "evaluation", "training", "path")
+                if (value := getattr(data, name)) is not None
+            },
         ),
         output=msgspec.structs.replace(output, bundle=resolve(output.bundle), key=resolve(output.key)),
     )

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TypeVar
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 from msgspec.structs import replace
@@ -24,18 +23,13 @@ from edge_runtime.daemon import protocol
 from edge_runtime.daemon.arrays import pack, unpack
 from edge_runtime.daemon.second_look import REFERENCE, SecondLook, open_reference
 from edge_runtime.daemon.watch import Watch
-from edge_runtime.errors import (
-    EdgeRuntimeError,
-    InferenceError,
-    MessageError,
-    PayloadFormatError,
-    PayloadSizeError,
-)
+from edge_runtime.errors import EdgeRuntimeError, InferenceError, MessageError
 from edge_runtime.findings import Frame
 from edge_runtime.inference.golden import judge_golden, run_samples, triple_of
 from edge_runtime.inference.interface import Runtime
 from edge_runtime.inference.opening import open_bundle
 from edge_runtime.timeseries.monitor import Monitor
+from edge_runtime.vision.decoding import decode_picture
 from edge_runtime.vision.inspector import Inspector, frame_verdict
 
 
@@ -256,39 +250,6 @@ class Stream:
             return [_refused(each.name, error) for each in inspections]
         frame = Frame(pixels, task.source, task.captured_at, task.part)
         return [_attempt(each.name, partial(each.process, frame)) for each in inspections]
-
-
-def decode_picture(payload: memoryview, *, max_pixels: int) -> npt.NDArray[np.uint8]:
-    """Decode a JPEG or PNG picture whose header was checked before.
-
-    Parameters
-    ----------
-    payload : memoryview
-        The encoded picture.
-    max_pixels : int
-        The largest picture that is kept.
-
-    Returns
-    -------
-    pixels : uint8, shape (height, width, 3)
-        Blue, green, red. A rotation wish in the file is ignored: the model was trained on the sensor's orientation.
-
-    Raises
-    ------
-    PayloadFormatError
-        If it does not decode.
-    PayloadSizeError
-        If it is larger than ``max_pixels``.
-    """
-    try:
-        pixels = cv2.imdecode(np.frombuffer(payload, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION)
-    except cv2.error as error:
-        raise PayloadFormatError(f"the picture does not decode: {error}", reason="image_decode") from error
-    if pixels is None:
-        raise PayloadFormatError("the picture does not decode: it is truncated or damaged", reason="image_decode")
-    if pixels.shape[0] * pixels.shape[1] > max_pixels:
-        raise PayloadSizeError(f"a picture of {pixels.shape[1]} x {pixels.shape[0]} exceeds {max_pixels} pixels")
-    return np.ascontiguousarray(pixels, np.uint8)
 
 
 def _attempt(pipeline: str, process: Callable[[], protocol.Outcome]) -> protocol.Outcome:

@@ -64,8 +64,8 @@ def test_every_fault_is_listed_at_once(tmp_path: Path) -> None:
     assert [problem.partition(":")[0] for problem in caught.value.problems] == [
         "$.model.task",
         "$.data.calibration",
-        "$.data.evaluation",
         "$.output.kex",
+        "$.data.evaluation",
     ]
 
 
@@ -98,3 +98,43 @@ def test_text_that_is_no_toml_is_a_fault_of_the_recipe(tmp_path: Path) -> None:
 def test_a_missing_recipe_is_an_error_of_the_environment(tmp_path: Path) -> None:
     with pytest.raises(HostEnvironmentError):
         load_recipe(tmp_path / "no.toml")
+
+
+SPLIT = GOOD.replace(
+    'calibration = "calib.npz"\nevaluation = "../eval.npz"',
+    'path = "all.npz"\nsplit = {by = "group", evaluation = 0.2, calibration = 0.1}',
+)
+
+
+def test_one_set_may_be_split_in_place_of_two(tmp_path: Path) -> None:
+    data = load_recipe(write(tmp_path, SPLIT)).data
+    assert data.path == str(tmp_path / "all.npz")
+    assert data.split is not None
+    assert data.split.by == "group"
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ('path = "all.npz"\n', "", "path and split belong together"),
+        ('path = "all.npz"', 'path = "all.npz"\nevaluation = "e.npz"', "data.evaluation: path and split give it"),
+        ("evaluation = 0.2", "evaluation = 0.95", "together at most 1"),
+        ("[budget]", "[data.window]\nlength = 3\n[budget]", "data.window.channels: missing"),
+        ("[budget]", '[data.window]\nlabel = "a"\ntarget = "b"\n[budget]', "a label or a target"),
+        ("[budget]", '[data.window]\nrule = "remaining"\nlabel = "b"\n[budget]', "needs no column"),
+        ("[budget]", "[data.window]\nat_most = 9.0\n[budget]", 'only with rule = "remaining"'),
+    ],
+)
+def test_data_that_contradict_themselves_are_faults(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    with pytest.raises(RecipeError, match=fault):
+        load_recipe(write(tmp_path, SPLIT.replace(old, new)))
+
+
+def test_a_window_that_the_preprocessing_declares_is_not_declared_twice(tmp_path: Path) -> None:
+    window = '[data.window]\nlength = 8\nlabel = "state"\n'
+    steps = (
+        '[preprocessing]\nkind = "window"\nlength = 8\nhop = 8\nrate_hz = 0\nchannels = [{name = "a"}]\n'
+        '[preprocessing.normalisation]\nmethod = "none"\ncentre = [[0]]\nscale = [[1]]\n'
+    )
+    with pytest.raises(RecipeError, match=r"window.length: \[preprocessing\] says it"):
+        load_recipe(write(tmp_path, GOOD + window + steps))

@@ -11,8 +11,9 @@ import pytest
 from msgspec.structs import replace
 
 from edge_runtime.daemon import protocol
-from edge_runtime.daemon.stream import Stream, build_pipeline, decode_picture, with_thresholds
+from edge_runtime.daemon.stream import Stream, build_pipeline, with_thresholds
 from edge_runtime.errors import BundleError, BundleSignatureError, PayloadFormatError, PayloadSizeError
+from edge_runtime.vision.decoding import decode_picture
 from tests.bundles import CHANNELS, STRANGER, TRUSTED_PEM, image_bundle, image_model, window_bundle
 
 MAX_PIXELS = 1 << 16

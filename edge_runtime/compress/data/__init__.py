@@ -1,0 +1,1 @@
+"""Calibration, evaluation and training data: formats, splits, duplicates and health."""
