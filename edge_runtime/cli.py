@@ -146,7 +146,7 @@ def bundle_install(file: Path, store: Path, as_json: bool) -> None:
         print_json({"name": name, "release": release, "sha256": done.stored.sha256, "replaced_release": before})
     else:
         instead = "" if before is None else f", in place of {before}"
-        click.echo(f"{name}: release {release} is active{instead}; a daemon that runs takes it at its next start")
+        click.echo(f"{name}: release {release} is active{instead}; a daemon that runs takes it at its next reload")
 
 
 @bundle.command("list")
@@ -213,7 +213,7 @@ def bundle_rollback(name: str, release: int | None, file: Path | None, store: Pa
     else:
         done = install_bundle(_read_bundle_file(file), BundleStore(store), by_hand=True)
     name = done.bundle.manifest.name
-    click.echo(f"{name}: release {done.stored.release} is active; a daemon that runs takes it at its next start")
+    click.echo(f"{name}: release {done.stored.release} is active; a daemon that runs takes it at its next reload")
 
 
 def _read_bundle_file(file: Path) -> bytes:
