@@ -31,7 +31,7 @@ from edge_runtime.messages import Command, ModelPromote, ModelRollback
 
 _log = logging.getLogger(__name__)
 
-_RETRY_S = 1.0
+_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
 _WEIGH_EVERY_S = 0.5
 #: A trial that compared nothing for so long makes room for that of another model.
 _STARVED_S = 60.0
@@ -144,6 +144,7 @@ class Releases:
         self._swapping: set[str] = set()
         self._tried: dict[str, int] = {}
         self._not_before = 0.0
+        self._n_retries = 0
         self._remind_at = 0.0
 
     # What happens -----------------------------------------------------------------------------------------------
@@ -353,18 +354,21 @@ class Releases:
             facts={pipeline: model.facts for pipeline, model in models.items()},
             count=lambda result: self._metrics.trial_inputs.labels(name, result).inc(),
         )
+        self._n_retries = 0
         self._tried[name] = max(self._tried.values(), default=0) + 1
         self._underway = _Underway(name, trial, side, fed_at=self._clock.monotonic())
 
     def _attempt(self, release: Release, step: Callable[[], bool]) -> bool:
         """Take a step; a bundle that is refused goes back, a host that lacks something is asked again later."""
         try:
-            return step()
+            taken = step()
         except (OSError, HostEnvironmentError) as error:
             _log.warning("stage=processing the rollout of %s waits: %s", release.model, error)
-            self._not_before = self._clock.monotonic() + _RETRY_S
+            self._retry_later()
         except EdgeRuntimeError as error:
             self.go_back(release, f"refused: {error}", automatic=True)
+        else:
+            return taken
         return True
 
     def _follow(self, underway: _Underway, now: float) -> None:
@@ -452,7 +456,7 @@ class Releases:
             self._store.activate(name, release.from_release)
         except EdgeRuntimeError as error:
             _log.error("event=roll_back_failed model=%s reason=%r", name, str(error))
-            self._not_before = self._clock.monotonic() + _RETRY_S
+            self._retry_later()
             return
         if not models:
             self._went_back(name, "")
@@ -468,12 +472,19 @@ class Releases:
             return
         if refusal:
             _log.error("event=roll_back_failed model=%s reason=%r", name, refusal)
-            self._not_before = self._clock.monotonic() + _RETRY_S
+            self._retry_later()
             return
         _log.warning(
             "event=model_rolled_back model=%s release=%s reason=%r", name, release.from_release, release.reason
         )
+        self._n_retries = 0
         self._book.change_course(release, "rolled_back", release.reason)
+
+    def _retry_later(self) -> None:
+        """Leave it for a while, longer each time: whoever mends it may take hours."""
+        pause_s = min(_LONGEST_RETRY_S, _RETRY_S * 2.0 ** min(self._n_retries, 8))
+        self._n_retries += 1
+        self._not_before = self._clock.monotonic() + pause_s
 
     # What there is ----------------------------------------------------------------------------------------------
 

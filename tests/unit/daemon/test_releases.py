@@ -182,6 +182,62 @@ def test_roll_back_is_tried_again_when_the_worker_does_not_come(shop: Workshop) 
     assert (shop.worker.asked[-2:], shop.release.course) == ([{"surface": 1}] * 2, "rolled_back")
 
 
+def bundle_file(shop: Workshop, release: int) -> Path:
+    """Where the store keeps a release."""
+    return shop.store.root / "bundles" / f"{DIGESTS[release]}.edgebundle"
+
+
+def test_roll_back_waits_for_a_file_that_is_gone(shop: Workshop) -> None:
+    shop.promote()
+    data = bundle_file(shop, 1).read_bytes()
+    bundle_file(shop, 1).unlink()
+    shop.fail()
+    without = (list(shop.worker.asked), shop.release.course)
+    bundle_file(shop, 1).write_bytes(data)
+    shop.hands.now_s += 2.0
+    shop.releases.poll()
+    shop.worker.finish()
+    assert without == ([{"surface": 2}], "going_back")
+    assert (shop.active(), shop.release.course) == (1, "rolled_back")
+
+
+def test_promotion_that_the_store_refuses_goes_back(shop: Workshop) -> None:
+    shop.put(1, active=True)
+    shop.arrive(2)
+    shop.command("model/promote", sha256=DIGESTS[2])
+    bundle_file(shop, 2).unlink()
+    shop.worker.finish()
+    shop.worker.finish()
+    assert (shop.worker.asked[-1], shop.active(), shop.release.reason.startswith("store: ")) == (
+        {"surface": 1},
+        1,
+        True,
+    )
+
+
+def test_probation_goes_on_without_the_old_models_file(shop: Workshop) -> None:
+    shop.put(1, active=True)
+    shop.arrive(2)
+    shop.command("model/promote", sha256=DIGESTS[2])
+    bundle_file(shop, 1).unlink()
+    shop.worker.finish()
+    assert (shop.trial.stage, len(shop.lanes)) == ("probation", 1)
+
+
+def test_file_that_is_gone_before_its_trial_is_waited_for_longer_and_longer(shop: Workshop) -> None:
+    shop.put(1, active=True)
+    shop.command("model/install", sha256=DIGESTS[2])
+    shop.put(2)
+    bundle_file(shop, 2).unlink()
+    shop.say(Progress(state="stored", version="1.0.0", release=2))
+    shop.hands.now_s += 0.5
+    shop.releases.poll()
+    shop.put(2)
+    shop.hands.now_s += 11.0
+    shop.releases.poll()
+    assert shop.trial.stage == "shadow"
+
+
 def test_pipeline_that_fails_on_probation_goes_back(shop: Workshop) -> None:
     shop.promote()
     shop.releases.pipeline_changed("surface", "failed", "golden outputs differ")
