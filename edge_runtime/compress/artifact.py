@@ -9,13 +9,38 @@ from typing import Any
 import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import Decision, Metric, Preprocessing, TensorSpec
+from edge_runtime.compress.attribution import AttributionMaps
+from edge_runtime.compress.corruption import CorruptionFigure
 from edge_runtime.compress.coverage import Coverage
 from edge_runtime.compress.dataset import Dataset
 from edge_runtime.compress.evaluate import Latency
+from edge_runtime.compress.footprint import Footprint
 from edge_runtime.compress.inputs import prepare
+from edge_runtime.compress.lines import Line
+from edge_runtime.compress.outcomes import Outcomes
 from edge_runtime.compress.recipe import Recipe
 
 Array = npt.NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """What was measured besides the metrics; empty where nobody asked.
+
+    Attributes
+    ----------
+    footprint, float_footprint : Footprint or None
+        Time and memory of both models.
+    maps : tuple of AttributionMaps
+        Of some samples.
+    corruption : tuple of CorruptionFigure
+        Both models on damaged samples.
+    """
+
+    footprint: Footprint | None = None
+    float_footprint: Footprint | None = None
+    maps: tuple[AttributionMaps, ...] = ()
+    corruption: tuple[CorruptionFigure, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +71,12 @@ class Artifact:
         Float and int8 on the evaluation data.
     latency, float_latency : Latency or None
         On this machine, one thread.
+    outcomes : Outcomes or None
+        What both models said about each sample of the evaluation data.
+    examination : Examination
+        What the budget or the report asks for besides.
+    lines : tuple of Line
+        The budget, judged.
     """
 
     recipe: Recipe
@@ -64,6 +95,9 @@ class Artifact:
     after: tuple[Metric, ...] = ()
     latency: Latency | None = None
     float_latency: Latency | None = None
+    outcomes: Outcomes | None = None
+    examination: Examination = field(default_factory=Examination)
+    lines: tuple[Line, ...] = ()
 
     @property
     def facts(self) -> dict[str, Any]:
@@ -88,6 +122,17 @@ class Artifact:
         """The evaluation data, once they are read."""
         assert self.evaluation is not None
         return self.evaluation
+
+    @property
+    def answers(self) -> Outcomes:
+        """What both models said, once they are evaluated."""
+        assert self.outcomes is not None
+        return self.outcomes
+
+    @property
+    def metric(self) -> str:
+        """What ``max_drop`` is about."""
+        return self.recipe.budget.metric or ("rmse" if self.recipe.model.task == "regression" else "accuracy")
 
     @property
     def float_input(self) -> TensorSpec:

@@ -12,12 +12,13 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import Metric
+from edge_runtime.compress.figures import error, share
+from edge_runtime.compress.outcomes import Outcomes
+from edge_runtime.compress.statistics import Figure
 from edge_runtime.inference.decision import real_output
 from edge_runtime.inference.interface import Runtime
 
 Floats = npt.NDArray[np.float32]
-_Z95 = 1.959963984540054
-_RESAMPLES = 1000
 _WARM_UP, _TIMED = 10, 100
 
 
@@ -63,82 +64,40 @@ def time_runtime(runtime: Runtime, sample: npt.NDArray[Any]) -> Latency:
     return Latency(ordered[len(ordered) // 2], ordered[math.ceil(0.95 * len(ordered)) - 1])
 
 
-def wilson(hits: int, n: int) -> tuple[float, float]:
-    """Give the 95 % Wilson interval of a share.
+def measure_metrics(outcomes: Outcomes, outputs: Floats) -> tuple[Metric, ...]:
+    """Measure one model.
 
     Parameters
     ----------
-    hits, n : int
-        0 <= hits <= n.
-
-    Returns
-    -------
-    low, high : float
-        0 and 1 when ``n`` is 0.
-
-    Examples
-    --------
-    >>> [round(each, 3) for each in wilson(95, 100)]
-    [0.888, 0.978]
-    """
-    if n == 0:
-        return 0.0, 1.0
-    share, z2 = hits / n, _Z95 * _Z95
-    middle = (share + z2 / (2 * n)) / (1 + z2 / n)
-    half = _Z95 * math.sqrt(share * (1 - share) / n + z2 / (4 * n * n)) / (1 + z2 / n)
-    return max(0.0, middle - half), min(1.0, middle + half)
-
-
-def classification_metrics(scores: Floats, y: npt.NDArray[Any], labels: Sequence[str]) -> tuple[Metric, ...]:
-    """Measure accuracy, and recall and precision per label.
-
-    Parameters
-    ----------
-    scores : float32, shape (n, n_labels)
-        Probabilities or logits; with one column, the probability of the second of two labels.
-    y : int, shape (n,)
-        Index of the true label.
-    labels : sequence of str
-        In the order of the columns.
+    outcomes : Outcomes
+        Samples, truth and decision.
+    outputs : float32, shape (n, n_outputs)
+        ``before`` or ``after`` of it.
 
     Returns
     -------
     metrics : tuple of Metric
-        "accuracy" first, then "recall" and "precision" with the label as slice. Ties go to the first label.
+        Classification: "accuracy" first, then "recall" and "precision" with the label as slice, with Wilson intervals.
+        Regression: "rmse" and "mae" with bootstrap intervals. Intervals respect groups.
     """
-    said = (scores[:, 0] > 0.5).astype(np.intp) if scores.shape[1] == 1 else scores.argmax(axis=1)  # noqa: PLR2004 - half
-    truth = y.astype(np.intp)
-    metrics = [_share("accuracy", int((said == truth).sum()), len(truth))]
-    for index, label in enumerate(labels):
-        hits = int(((said == index) & (truth == index)).sum())
-        metrics.append(_share("recall", hits, int((truth == index).sum()), label))
-        metrics.append(_share("precision", hits, int((said == index).sum()), label))
+    if outcomes.classifies:
+        return _classification(outcomes, outcomes.said(outputs))
+    errors = outcomes.errors(outputs)
+    return tuple(_metric(name, error(name, errors, outcomes.groups)) for name in ("rmse", "mae"))
+
+
+def _classification(outcomes: Outcomes, said: npt.NDArray[np.intp]) -> tuple[Metric, ...]:
+    truth, groups = outcomes.y.astype(np.intp), outcomes.groups
+    hits = said == truth
+
+    def among(chosen: npt.NDArray[np.bool_]) -> Figure:
+        return share(hits[chosen], None if groups is None else groups[chosen])
+
+    metrics = [_metric("accuracy", share(hits, groups))]
+    for index, label in enumerate(outcomes.labels):
+        metrics.append(_metric("recall", among(truth == index), label))
+        metrics.append(_metric("precision", among(said == index), label))
     return tuple(metrics)
-
-
-def regression_metrics(values: Floats, y: npt.NDArray[Any]) -> tuple[Metric, ...]:
-    """Measure RMSE and mean absolute error with bootstrap intervals (seeded, percentile).
-
-    Parameters
-    ----------
-    values : float32, shape (n,)
-        Predictions in the unit of the target.
-    y : float, shape (n,)
-        Targets.
-
-    Returns
-    -------
-    metrics : tuple of Metric
-        "rmse" and "mae".
-    """
-    errors = values.astype(np.float64) - y.astype(np.float64)
-    draws = np.random.default_rng(20250101).integers(0, len(errors), (_RESAMPLES, len(errors)))
-    squares = np.sqrt((errors[draws] ** 2).mean(axis=1))
-    absolutes = np.abs(errors[draws]).mean(axis=1)
-    return (
-        _interval("rmse", float(np.sqrt((errors**2).mean())), squares, len(errors)),
-        _interval("mae", float(np.abs(errors).mean()), absolutes, len(errors)),
-    )
 
 
 def find_metric(metrics: Sequence[Metric], name: str, label: str = "") -> Metric | None:
@@ -146,12 +105,10 @@ def find_metric(metrics: Sequence[Metric], name: str, label: str = "") -> Metric
     return next((each for each in metrics if each.name == name and each.slice == label), None)
 
 
-def _share(name: str, hits: int, n: int, label: str = "") -> Metric:
-    low, high = wilson(hits, n)
-    value = hits / n if n else 0.0
-    return Metric(name=name, value=round(value, 6), n=n, low=round(low, 6), high=round(high, 6), slice=label)
-
-
-def _interval(name: str, value: float, resampled: npt.NDArray[np.float64], n: int) -> Metric:
-    low, high = np.quantile(resampled, [0.025, 0.975])
-    return Metric(name=name, value=round(value, 6), n=n, low=round(float(low), 6), high=round(float(high), 6))
+def _metric(name: str, found: Figure, label: str = "") -> Metric:
+    """Write a figure down; its interval always holds it, and is left out where there is none."""
+    value = round(found.value, 6)
+    if not all(map(math.isfinite, found.interval)):
+        return Metric(name=name, value=value, n=found.n, slice=label)
+    low, high = (round(each, 6) for each in found.interval)
+    return Metric(name=name, value=value, n=found.n, low=min(low, value), high=max(high, value), slice=label)

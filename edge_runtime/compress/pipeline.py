@@ -12,21 +12,23 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from edge_runtime.bundle.manifest import Decision, Manifest, Metric
+from edge_runtime.bundle.manifest import Decision, Manifest
 from edge_runtime.bundle.signature import load_private_key
 from edge_runtime.bundle.writer import write_bundle
-from edge_runtime.compress.artifact import Array, Artifact
+from edge_runtime.compress.artifact import Artifact
+from edge_runtime.compress.attribution import mean_correlation
 from edge_runtime.compress.coverage import measure_coverage
 from edge_runtime.compress.data.sensors import declared_windows
 from edge_runtime.compress.data.sets import read_sets
 from edge_runtime.compress.dataset import spread
 from edge_runtime.compress.defaults import default_decision, default_preprocessing
 from edge_runtime.compress.description import describe
-from edge_runtime.compress.evaluate import classification_metrics, regression_metrics, run_all, time_runtime
+from edge_runtime.compress.evaluate import measure_metrics, run_all, time_runtime
+from edge_runtime.compress.examining import examine
 from edge_runtime.compress.foundry import Foundry
-from edge_runtime.compress.gates import check_budget
+from edge_runtime.compress.gates import Measured, judge_budget, require_met
+from edge_runtime.compress.outcomes import Outcomes
 from edge_runtime.compress.publish import write_file
 from edge_runtime.compress.recipe import Recipe
 from edge_runtime.errors import CalibrationError, RecipeError
@@ -85,8 +87,9 @@ def build(recipe: Recipe, *, say: Say) -> Build:
     key = load_private_key(Path(recipe.output.key))
     with tempfile.TemporaryDirectory(prefix="compress-") as folder, Foundry() as foundry:
         artifact = Artifact(recipe, Path(folder))
-        for stage in (_load, _read_data, _decide, _convert, _measure, _evaluate, _gate):
+        for stage in (_load, _read_data, _decide, _convert, _measure, _evaluate, _examine, _judge):
             artifact = stage(artifact, _Options(foundry, say))
+        require_met(artifact.lines)
         manifest, members = describe(artifact)
         data = write_bundle(manifest, members, key)
     path = Path(recipe.output.bundle)
@@ -199,7 +202,7 @@ def _measure(artifact: Artifact, options: _Options) -> Artifact:
 
 def _evaluate(artifact: Artifact, options: _Options) -> Artifact:
     """Run the float model and the shipped one on the same samples."""
-    evaluation, folder = artifact.evaluation_set, artifact.folder
+    recipe, evaluation, folder = artifact.recipe, artifact.evaluation_set, artifact.folder
     np.save(folder / "inputs.npy", artifact.prepare(evaluation.x, artifact.float_input))
     options.say(f"evaluating float and int8 on {len(evaluation)} samples")
     options.foundry.run(
@@ -214,39 +217,43 @@ def _evaluate(artifact: Artifact, options: _Options) -> Artifact:
     runtime = open_runtime(artifact.int8, "tflite")
     quantized = run_all(runtime, artifact.prepare(evaluation.x, runtime.interface.inputs[0]))
     runtime.close()
-    y = np.asarray(evaluation.y)
-    before, after = _metrics(artifact, reference, y), _metrics(artifact, quantized, y)
+    outcomes = Outcomes(
+        recipe.model.task,
+        artifact.labels,
+        artifact.decision,
+        np.asarray(evaluation.y),
+        reference,
+        quantized.reshape(len(evaluation), -1),
+        evaluation.groups,
+        evaluation.slices,
+    )
+    before, after = (measure_metrics(outcomes, outputs) for outputs in (outcomes.before, outcomes.after))
     for old, new in zip(before, after, strict=True):
         name = old.name + (f" {old.slice}" if old.slice else "")
-        options.say(
-            f"  {name:<28} float {old.value:.4f}   int8 {new.value:.4f} [{new.low:.4f}, {new.high:.4f}] n={new.n}"
-        )
-    return replace(artifact, before=before, after=after)
+        interval = "" if new.low is None else f" [{new.low:.4f}, {new.high:.4f}]"
+        options.say(f"  {name:<28} float {old.value:.4f}   int8 {new.value:.4f}{interval} n={new.n}")
+    return replace(artifact, before=before, after=after, outcomes=outcomes)
 
 
-def _gate(artifact: Artifact, options: _Options) -> Artifact:
-    """Hold it to the budget."""
-    recipe = artifact.recipe
-    usual = "rmse" if recipe.model.task == "regression" else "accuracy"
+def _examine(artifact: Artifact, options: _Options) -> Artifact:
+    """Measure what the budget or the report asks for besides."""
+    return replace(artifact, examination=examine(artifact, say=options.say))
+
+
+def _judge(artifact: Artifact, options: _Options) -> Artifact:
+    """Hold it to the budget, every line of it."""
+    recipe, found = artifact.recipe, artifact.examination
     assert artifact.coverage is not None
-    assert artifact.latency is not None
-    check_budget(
-        recipe.budget,
-        metric=recipe.budget.metric or usual,
-        before=artifact.before,
-        after=artifact.after,
-        coverage=artifact.coverage,
-        model_bytes=len(artifact.int8),
-        latency=artifact.latency,
+    measured = Measured(
+        artifact.answers,
+        artifact.coverage,
+        len(artifact.int8),
+        found.footprint,
+        recipe.costs,
+        mean_correlation(found.maps),
+        found.corruption,
     )
-    options.say("the budget is met")
-    return artifact
-
-
-def _metrics(artifact: Artifact, outputs: npt.NDArray[np.float32], y: Array) -> tuple[Metric, ...]:
-    """Measure one model's outputs in the unit of the target."""
-    if artifact.recipe.model.task == "classification":
-        return classification_metrics(outputs.reshape(len(y), -1), y, artifact.labels)
-    decision = artifact.decision
-    values = outputs.reshape(len(y), -1)[:, 0] * np.float32(decision.output_scale) + np.float32(decision.output_offset)
-    return regression_metrics(values, y.reshape(len(y), -1)[:, 0])
+    lines = judge_budget(recipe.budget, measured, metric=artifact.metric)
+    for line in lines:
+        options.say(f"  {line.status:<9}{line.sentence()}")
+    return replace(artifact, lines=lines)

@@ -60,6 +60,26 @@ class BudgetKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ram_kb: Annotated[float, Meta(gt=0)] | None = None  #: of the loaded model
     recall_min: dict[str, Share] = {}  #: by label
     max_recall_drop: dict[str, Share] = {}  #: by label, ``*`` for all
+    proof: Literal["interval", "point"] = "interval"  #: whether the 95 % interval must keep a line, or the value alone
+    slice_worst: dict[str, Annotated[float, Meta(ge=0)]] = {}  #: by slice: floor of the metric, ceiling of an error
+    slice_gap: dict[str, Annotated[float, Meta(ge=0)]] = {}  #: by slice: between its best and worst part
+    max_slice_drop: dict[str, Annotated[float, Meta(ge=0)]] = {}  #: by slice: what each part may lose
+    ece_max: Share | None = None  #: expected calibration error
+    miss_max: Share | None = None  #: share of the faulty samples that pass
+    false_alarm_max: Share | None = None  #: share of the good samples that are thrown out
+    unsure_max: Share | None = None  #: share of all samples left to a person
+    cost_max: Annotated[float, Meta(ge=0)] | None = None  #: mean cost per sample, with ``[costs]``
+    max_cost_rise: Annotated[float, Meta(ge=0)] | None = None  #: of it, float to int8
+    attribution_min: Annotated[float, Meta(ge=-1, le=1)] | None = None  #: rank correlation of attribution maps
+    max_corruption_drop: Annotated[float, Meta(ge=0)] | None = None  #: of the metric on blurred, noisy, badly lit data
+
+
+class CostKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[costs]``: what wrong decisions cost, in any one unit."""
+
+    miss: Annotated[float, Meta(ge=0)]  #: a fault that passes
+    false_alarm: Annotated[float, Meta(ge=0)]  #: a good part thrown out
+    unsure: Annotated[float, Meta(ge=0)]  #: a part that a person must look at
 
 
 class MethodKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -99,6 +119,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bundle: BundleKeys
     budget: BudgetKeys = BudgetKeys()
     method: MethodKeys = MethodKeys()
+    costs: CostKeys | None = None
     preprocessing: Preprocessing | None = None
     decision: Decision | None = None
 
@@ -158,6 +179,8 @@ def _parse(tree: dict[str, Any], path: Path) -> Recipe:
         faults += _missing_sets(data)
         if sound:
             faults += _data_faults(data, windowed=isinstance(preprocessing, WindowPreprocessing))
+    if not faults:
+        faults = _contradictions(msgspec.convert(fixed, _Fixed))
     if faults:
         raise RecipeError(str(path), faults)
     known = msgspec.convert(fixed, _Fixed)
@@ -168,6 +191,7 @@ def _parse(tree: dict[str, Any], path: Path) -> Recipe:
         bundle=known.bundle,
         budget=known.budget,
         method=known.method,
+        costs=known.costs,
         preprocessing=preprocessing,
         decision=decision,
     )
@@ -225,6 +249,26 @@ class _Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     bundle: BundleKeys
     budget: BudgetKeys = BudgetKeys()
     method: MethodKeys = MethodKeys()
+    costs: CostKeys | None = None
+
+
+def _contradictions(recipe: _Fixed) -> list[str]:
+    """List lines of the budget that this task or recipe cannot have."""
+    budget, faults = recipe.budget, []
+    if recipe.model.task == "regression":
+        only = ("recall_min", "max_recall_drop", "ece_max", "unsure_max")
+        faults += [f"$.budget.{key}: is about labels, a regression has none" for key in only if getattr(budget, key)]
+    errors = budget.metric in {"rmse", "mae"}
+    if budget.metric is not None and errors != (recipe.model.task == "regression"):
+        faults.append(f'$.budget.metric: "{budget.metric}" is no metric of a {recipe.model.task}')
+    if recipe.costs is None:
+        keys = ("cost_max", "max_cost_rise")
+        faults += [
+            f"$.budget.{key}: needs [costs] miss, false_alarm and unsure"
+            for key in keys
+            if getattr(budget, key) is not None
+        ]
+    return faults
 
 
 def _convert(tree: object, kind: Any, path: str, faults: list[str]) -> Any:  # noqa: ANN401 - any manifest table
