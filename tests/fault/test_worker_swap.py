@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -133,7 +134,7 @@ def sensor_plan() -> protocol.PipelinePlan:
 
 
 def judge_blocks(shop: Shop, between: Callable[[int, dict[str, bytes]], None]) -> list[protocol.Outcome]:
-    """Feed a sensor's blocks one after the other; gives what was found, without the states."""
+    """Feed a sensor's blocks one after the other; gives what was found, without the time it took."""
     rng = np.random.default_rng(5)
     outcomes: list[protocol.Outcome] = []
     states: dict[str, bytes] = {}
@@ -148,7 +149,7 @@ def judge_blocks(shop: Shop, between: Callable[[int, dict[str, bytes]], None]) -
         (outcome,) = shop.until_heard(protocol.Done, index + 1)[-1].outcomes
         assert outcome.state is not None
         states["life/press1"] = outcome.state
-        outcomes.append(outcome)
+        outcomes.append(msgspec.structs.replace(outcome, took_ms=0.0))
     return outcomes
 
 
