@@ -207,3 +207,4 @@ class OutboxFile:
                     self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
                 self._connection.close()
             self._connection = None
+        self._scrubber.close()

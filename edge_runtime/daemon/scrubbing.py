@@ -2,6 +2,9 @@
 
 What is looked at is on the disk, not in SQLite's cache: the headers of file and log, whether each page can be one, and
 whether each frame of the log belongs to it. A page of garbage is found; a wrong byte in a text is not.
+
+The file stays open between two looks: POSIX drops all locks of a process on a file when it closes any descriptor of it,
+and without SQLite's locks another program that looks at the outbox would take its log away.
 """
 
 from __future__ import annotations
@@ -33,6 +36,20 @@ class Scrubber:
         self._path = path
         self._n_pages = n_pages
         self._next = 0
+        self._descriptor = -1
+
+    def close(self) -> None:
+        """Let go of the file; only after the database has been closed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+    def _held(self) -> int:
+        """Give a descriptor of the file that has the name now."""
+        if self._descriptor < 0 or not os.path.samestat(os.fstat(self._descriptor), self._path.stat()):
+            self.close()
+            self._descriptor = os.open(self._path, os.O_RDONLY | os.O_CLOEXEC)
+        return self._descriptor
 
     def step(self) -> str:
         """Look at the next pages.
@@ -47,19 +64,18 @@ class Scrubber:
         OSError
             If the disk cannot be read.
         """
-        with self._path.open("rb") as file:
-            header = file.read(28)
-            page_bytes = int.from_bytes(header[16:18], "big")
-            page_bytes = _LARGEST_PAGE if page_bytes == 1 else page_bytes
-            if not header.startswith(_MAGIC) or page_bytes < _LEAST_PAGE or page_bytes & (page_bytes - 1):
-                return "the file's header was destroyed"
-            n_all = os.fstat(file.fileno()).st_size // page_bytes
-            reason, n_logged = self._look_at_log(page_bytes, n_all)
-            if reason:
-                return reason
-            begin = self._next if self._next < n_all else 0
-            file.seek(begin * page_bytes)
-            data = file.read(self._n_pages * page_bytes)
+        file = self._held()
+        header = os.pread(file, 28, 0)
+        page_bytes = int.from_bytes(header[16:18], "big")
+        page_bytes = _LARGEST_PAGE if page_bytes == 1 else page_bytes
+        if not header.startswith(_MAGIC) or page_bytes < _LEAST_PAGE or page_bytes & (page_bytes - 1):
+            return "the file's header was destroyed"
+        n_all = os.fstat(file).st_size // page_bytes
+        reason, n_logged = self._look_at_log(page_bytes, n_all)
+        if reason:
+            return reason
+        begin = self._next if self._next < n_all else 0
+        data = os.pread(file, self._n_pages * page_bytes, begin * page_bytes)
         self._next = begin + len(data) // page_bytes
         for start in range(0, len(data) - page_bytes + 1, page_bytes):
             number = begin + start // page_bytes + 1

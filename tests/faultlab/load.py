@@ -104,6 +104,7 @@ class Load:
         self._consumer = consumer
         self._first_ms = round(time.time() * 1000) - _DAY_MS
         self._ended = threading.Event()
+        self._one_machine = threading.Lock()
         self._thread = threading.Thread(target=self._run, name="load", daemon=True)
         self.n_frames = 0
         self.n_blocks = 0
@@ -125,15 +126,12 @@ class Load:
         return {part for part, at in list(self.publisher.taken.items()) if at < before and part not in verdicts}
 
     def send_block(self) -> None:
-        """Publish the machine's next samples."""
-        number = self.n_blocks
-        self.n_blocks += 1
-        self.publisher.publish(
-            "plant/sensor/press1",
-            samples(number).tobytes(),
-            seq=number,
-            ts_ms=self._first_ms + number * _BLOCK_MS,
-        )
+        """Publish the machine's next samples; a score of them holds a whole cycle, with an alarm that comes and goes."""
+        with self._one_machine:
+            number = self.n_blocks
+            self.n_blocks += 1
+            ts_ms = self._first_ms + number * _BLOCK_MS
+            self.publisher.publish("plant/sensor/press1", samples(number).tobytes(), seq=number, ts_ms=ts_ms)
 
     def _run(self) -> None:
         while not self._ended.wait(self.every_s):

@@ -18,6 +18,7 @@ _PATIENCE_S = 20.0
 _BEFORE_S = 2.0
 _WORK = 200_000
 _MOST = 4.0
+_CYCLE = 20
 
 
 @dataclass(frozen=True)
@@ -194,6 +195,8 @@ def _recover(lab: Lab, watcher: _Watcher) -> tuple[list[str], float]:
         share.measure()
         if time.monotonic() - probed_at > _PROBE_EVERY_S:
             probes.append(lab.send_probe())
+            for _ in range(_CYCLE):
+                lab.load.send_block()
             probed_at = time.monotonic()
         missing = [
             what

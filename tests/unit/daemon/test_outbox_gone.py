@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
@@ -98,3 +100,13 @@ def test_a_lock_that_is_there_stays(folder: Path) -> None:
     assert state.lock_fd == before
     with suppress(OSError):
         os.close(before)
+
+
+def test_a_look_at_the_file_does_not_let_another_program_take_its_log_away(outbox: Outbox, folder: Path) -> None:
+    """POSIX drops all locks of a process on a file when it closes any descriptor of it."""
+    outbox.scrub()
+    visit = "import sqlite3, sys; d = sqlite3.connect(sys.argv[1]); d.execute('SELECT count(*) FROM event'); d.close()"
+    subprocess.run([sys.executable, "-c", visit, str(folder / "outbox.db")], check=True)
+    assert (folder / "outbox.db-wal").exists()
+    outbox.commit([event(3)], {})
+    assert len(kept(folder)[0]) == 3
