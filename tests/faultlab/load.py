@@ -126,7 +126,7 @@ class Load:
         return {part for part, at in list(self.publisher.taken.items()) if at < before and part not in verdicts}
 
     def send_block(self) -> None:
-        """Publish the machine's next samples; a score of them holds a whole cycle, with an alarm that comes and goes."""
+        """Publish the machine's next samples; a score of them holds a cycle, with an alarm that comes and goes."""
         with self._one_machine:
             number = self.n_blocks
             self.n_blocks += 1
