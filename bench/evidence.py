@@ -16,8 +16,9 @@ import numpy as np
 from bench.harness import Candidate, Case, Goal, run_benchmark
 from edge_runtime.config import AlertRule, Pipeline
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.alarm_desk import Addresses
 from edge_runtime.daemon.clock import Clock
-from edge_runtime.daemon.desk import Addresses, Desk
+from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outbox

@@ -319,6 +319,7 @@ class Assembly(abc.ABC):
             affected,
             now=self._clock.monotonic,
             on_incident=self._health.remember,
+            on_mended=self._health.forget,
         )
 
     def _make_switchboard(self) -> Switchboard:

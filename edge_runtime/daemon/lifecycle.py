@@ -145,6 +145,11 @@ class HealthReporter:
         while len(self._incidents) > 64:  # noqa: PLR2004
             del self._incidents[next(iter(self._incidents))]
 
+    def forget(self, beginning: str) -> None:
+        """End the incidents that begin so: what they asked for has been done."""
+        for reason in [each for each in self._incidents if each.startswith(beginning)]:
+            del self._incidents[reason]
+
     def hold(self, reason: str) -> None:
         """Keep a reason until the daemon starts again."""
         self._lasting[reason] = None

@@ -39,6 +39,8 @@ from edge_runtime.messages import Command, EventIds
 
 _log = logging.getLogger(__name__)
 
+_REFUSED = "reload_refused:"
+
 
 @dataclass(frozen=True, slots=True)
 class Affected:
@@ -78,6 +80,8 @@ class Reloader:
         Monotonic, s.
     on_incident : callable
         Told what a person should see in health.
+    on_mended : callable
+        Told the beginning of such words when a reload has succeeded.
 
     Attributes
     ----------
@@ -95,6 +99,7 @@ class Reloader:
         *,
         now: Callable[[], float],
         on_incident: Callable[[str], None],
+        on_mended: Callable[[str], None],
     ) -> None:
         self.config = config
         self._path = path
@@ -103,6 +108,7 @@ class Reloader:
         self._affected = affected
         self._now = now
         self._on_incident = on_incident
+        self._on_mended = on_mended
         self._busy = False
 
     @property
@@ -142,12 +148,14 @@ class Reloader:
         return promise
 
     def _log_end(self, text: str, reason: str) -> None:
+        if not reason:
+            self._on_mended(_REFUSED)
         level = logging.WARNING if reason else logging.INFO
         _log.log(level, "event=config_reload ok=%s reason=%s text=%r", not reason, reason, text)
 
     def _refuse(self, promise: Promise, reason: str, text: str) -> None:
         """Say why nothing has changed."""
-        self._on_incident(f"reload_refused:{reason}")
+        self._on_incident(f"{_REFUSED}{reason}")
         promise.keep(f"nothing has changed: {text}", reason=reason)
 
     def _begin(self, promise: Promise) -> None:

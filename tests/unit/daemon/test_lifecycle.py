@@ -98,6 +98,14 @@ def test_only_so_many_incidents_are_remembered(tmp_path: Path) -> None:
     assert len(health.report(WELL).reasons) == 64
 
 
+def test_incidents_that_were_mended_are_forgotten_by_their_beginning(tmp_path: Path) -> None:
+    health = reporter(tmp_path)
+    health.remember("reload_refused:invalid_config")
+    health.remember("input_set_aside:cam1")
+    health.forget("reload_refused:")
+    assert health.report(WELL).reasons == ("input_set_aside:cam1",)
+
+
 def test_a_status_is_published_when_it_changes_and_again_on_demand() -> None:
     said: list[tuple[str, str]] = []
 

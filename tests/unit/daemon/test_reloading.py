@@ -143,6 +143,7 @@ class House:
             affected,
             now=hall.clock.monotonic,
             on_incident=hall.incidents.append,
+            on_mended=lambda _beginning: hall.incidents.clear(),
         )
         self.ended: list[tuple[str, str]] = []
         hall.stand_up()
@@ -204,6 +205,12 @@ def test_a_faulty_file_changes_nothing(house: House) -> None:
     assert (reason, text.count("$.camera")) == ("invalid_config", 2)
     assert house.reloader.config is before
     assert house.hall.incidents == ["reload_refused:invalid_config"]
+
+
+def test_a_good_file_ends_what_health_said_of_a_faulty_one(house: House) -> None:
+    house.reload(FILE.replace('format = "jpeg"', 'format = "bmp"'))
+    house.reload(FILE)
+    assert house.hall.incidents == []
 
 
 def test_a_file_that_is_gone_changes_nothing(house: House) -> None:
