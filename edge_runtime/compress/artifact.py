@@ -12,6 +12,7 @@ from edge_runtime.bundle.manifest import Decision, Metric, Preprocessing, Tensor
 from edge_runtime.compress.attribution import AttributionMaps
 from edge_runtime.compress.corruption import CorruptionFigure
 from edge_runtime.compress.coverage import Coverage
+from edge_runtime.compress.data.health import DataHealth
 from edge_runtime.compress.dataset import Dataset
 from edge_runtime.compress.evaluate import Latency
 from edge_runtime.compress.footprint import Footprint
@@ -63,6 +64,8 @@ class Artifact:
         How outputs become findings.
     calibration, evaluation, training : Dataset or None
         The data.
+    health : DataHealth or None
+        What the data are like.
     int8, float32 : bytes
         The converted models.
     coverage : Coverage or None
@@ -88,6 +91,7 @@ class Artifact:
     calibration: Dataset | None = None
     evaluation: Dataset | None = None
     training: Dataset | None = None
+    health: DataHealth | None = None
     int8: bytes = b""
     float32: bytes = b""
     coverage: Coverage | None = None

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import click
+import msgspec
 
 from edge_runtime import __version__
 from edge_runtime.terminal import print_json, run_command
@@ -67,6 +68,7 @@ def build_command(recipe: Path, as_json: bool) -> None:
                 }
                 for old, new in zip(artifact.before, artifact.after, strict=True)
             ],
+            "data": msgspec.to_builtins(artifact.health),
         }
     )
 
@@ -110,6 +112,40 @@ def quantize(model: Path, calibration: Path, out: Path, as_json: bool) -> None:
         f"{out}: {size} bytes, integer: {coverage.integer_macs_pct:g} % of MACs,"
         f" {coverage.integer_weight_bytes_pct:g} % of weight bytes"
     )
+
+
+@group.group("data")
+def data_group() -> None:
+    """Look at calibration and evaluation data before a build does."""
+
+
+@data_group.command("check")
+@click.argument("source", type=_DATA)
+@click.option("--against", type=_DATA, help="Evaluation data, where SOURCE is no recipe.")
+@click.option(
+    "--size", default="128x128", show_default=True, help="HEIGHTxWIDTH of pictures, where SOURCE is no recipe."
+)
+@click.option(
+    "--files", default="*", show_default=True, help="Which files of a folder count, where SOURCE is no recipe."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def check_data(source: Path, against: Path | None, size: str, files: str, as_json: bool) -> None:
+    """Check the data of SOURCE, a recipe (.toml) or data in any format: balance, copies, ranges, drift, leaks.
+
+    Exit 5 when a build would refuse the data.
+    """
+    from edge_runtime.compress.data.checking import check_files, check_recipe, refuse  # noqa: PLC0415 - not for --help
+    from edge_runtime.compress.data.health import as_text  # noqa: PLC0415 - not needed for --help
+
+    if source.suffix == ".toml":
+        health, accept = check_recipe(source, say=_say)
+    else:
+        health, accept = check_files(source, against, size=size, files=files), ()
+    if as_json:
+        print_json(msgspec.to_builtins(health))
+    else:
+        click.echo("\n".join(as_text(health, accept)))
+    refuse(health, accept)
 
 
 @group.command()

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from edge_runtime import __version__
@@ -21,6 +22,7 @@ from edge_runtime.bundle.manifest import (
 )
 from edge_runtime.bundle.reader import labels_text
 from edge_runtime.compress.artifact import Artifact
+from edge_runtime.compress.data.health import as_tree
 from edge_runtime.compress.dataset import spread
 from edge_runtime.compress.golden_samples import choose_clear, clearly_decided, golden_count
 from edge_runtime.compress.sketch import sketch
@@ -105,7 +107,14 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
 def _provenance(artifact: Artifact) -> dict[str, Any]:
     """Say what the bundle was made from."""
     model = Path(artifact.recipe.model.path).read_bytes()
-    return {
+    more: dict[str, Any] = {}
+    if artifact.training is not None:
+        more["training_sha256"] = artifact.training.digest
+    if artifact.health is not None:
+        more["data"] = as_tree(artifact.health)
+    if artifact.recipe.data.split is not None:
+        more["split"] = msgspec.to_builtins(artifact.recipe.data.split)
+    return more | {
         "tool": f"compress {__version__}",
         "source_model_sha256": hashlib.sha256(model).hexdigest(),
         "calibration_sha256": artifact.calibration_set.digest,

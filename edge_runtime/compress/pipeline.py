@@ -19,10 +19,11 @@ from edge_runtime.bundle.writer import write_bundle
 from edge_runtime.compress.artifact import Artifact
 from edge_runtime.compress.attribution import mean_correlation
 from edge_runtime.compress.coverage import measure_coverage
-from edge_runtime.compress.data.sensors import declared_windows
-from edge_runtime.compress.data.sets import read_sets
+from edge_runtime.compress.data.checking import examine_sets, refuse, settle_preprocessing
+from edge_runtime.compress.data.health import as_text
+from edge_runtime.compress.data.sets import Sets, read_sets
 from edge_runtime.compress.dataset import spread
-from edge_runtime.compress.defaults import default_decision, default_preprocessing
+from edge_runtime.compress.defaults import default_decision
 from edge_runtime.compress.description import describe
 from edge_runtime.compress.evaluate import measure_metrics, run_all, time_runtime
 from edge_runtime.compress.examining import examine
@@ -87,7 +88,7 @@ def build(recipe: Recipe, *, say: Say) -> Build:
     key = load_private_key(Path(recipe.output.key))
     with tempfile.TemporaryDirectory(prefix="compress-") as folder, Foundry() as foundry:
         artifact = Artifact(recipe, Path(folder))
-        for stage in (_load, _read_data, _decide, _convert, _measure, _evaluate, _examine, _judge):
+        for stage in (_load, _read_data, _decide, _check_data, _convert, _measure, _evaluate, _examine, _judge):
             artifact = stage(artifact, _Options(foundry, say))
         require_met(artifact.lines)
         manifest, members = describe(artifact)
@@ -117,11 +118,8 @@ def _load(artifact: Artifact, options: _Options) -> Artifact:
 def _read_data(artifact: Artifact, options: _Options) -> Artifact:
     """Read calibration and evaluation data, and settle the preprocessing that they and the device share."""
     recipe = artifact.recipe
-    preprocessing = recipe.preprocessing
-    if preprocessing is None and recipe.data.window is not None:
-        preprocessing = declared_windows(recipe.data.window, None)
-    if preprocessing is None:
-        preprocessing = default_preprocessing(tuple(artifact.facts["inputs"][0]["shape"]))
+    preprocessing = settle_preprocessing(recipe, tuple(artifact.facts["inputs"][0]["shape"]))
+    if recipe.preprocessing is None and recipe.data.window is None:
         options.say("no [preprocessing] in the recipe: the device will feed bytes 0..255 or raw samples as they are")
     sets = read_sets(recipe, preprocessing)
     options.say(
@@ -157,6 +155,17 @@ def _decide(artifact: Artifact, _options: _Options) -> Artifact:
         raise CalibrationError(f'"y" of the evaluation data must be whole numbers 0..{n_labels - 1}, one per sample')
     decision = recipe.decision or default_decision(labels)
     return replace(artifact, labels=labels, decision=decision)
+
+
+def _check_data(artifact: Artifact, options: _Options) -> Artifact:
+    """Look at the health of the data, and refuse those that prove nothing."""
+    recipe = artifact.recipe
+    sets = Sets(artifact.calibration_set, artifact.evaluation_set, artifact.training)
+    health = examine_sets(recipe, sets, artifact.preprocessing, artifact.labels)
+    for line in as_text(health, recipe.data.accept):
+        options.say(f"  {line}")
+    refuse(health, recipe.data.accept)
+    return replace(artifact, health=health)
 
 
 def _convert(artifact: Artifact, options: _Options) -> Artifact:

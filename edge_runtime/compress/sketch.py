@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.bundle.manifest import Histogram, ImagePreprocessing, Preprocessing
+from edge_runtime.compress.data.spool import chunks
 
 _BINS = 32
 _BYTE = 256.0
@@ -29,14 +30,25 @@ def sketch(x: npt.NDArray[Any], preprocessing: Preprocessing) -> tuple[Histogram
         32 bins each, from the smallest to the largest value.
     """
     if isinstance(preprocessing, ImagePreprocessing):
-        means = x.reshape(len(x), -1).mean(axis=1)
-        counts, _ = np.histogram(means, _BINS, (0.0, _BYTE))
+        counts = np.zeros(_BINS, np.int64)
+        for _, block in chunks(x):
+            means = block.reshape(len(block), -1).mean(axis=1)
+            counts += np.histogram(means, _BINS, (0.0, _BYTE))[0]
         return (Histogram(name="mean_grey_level", low=0.0, high=_BYTE, counts=tuple(counts.tolist())),)
-    columns = x.reshape(-1, len(preprocessing.channels))
-    found = []
-    for index, channel in enumerate(preprocessing.channels):
-        low, high = float(columns[:, index].min()), float(columns[:, index].max())
-        high = high if high > low else low + 1.0
-        counts, _ = np.histogram(columns[:, index], _BINS, (low, high))
-        found.append(Histogram(name=channel.name, low=low, high=high, counts=tuple(counts.tolist())))
-    return tuple(found)
+    n_channels = len(preprocessing.channels)
+    lows, highs = np.full(n_channels, np.inf), np.full(n_channels, -np.inf)
+    for _, block in chunks(x):
+        columns = block.reshape(-1, n_channels)
+        lows, highs = np.minimum(lows, columns.min(axis=0)), np.maximum(highs, columns.max(axis=0))
+    highs = np.where(highs > lows, highs, lows + 1.0)
+    table = np.zeros((n_channels, _BINS), np.int64)
+    for _, block in chunks(x):
+        columns = block.reshape(-1, n_channels)
+        for index in range(n_channels):
+            table[index] += np.histogram(columns[:, index], _BINS, (lows[index], highs[index]))[0]
+    return tuple(
+        Histogram(
+            name=channel.name, low=float(lows[index]), high=float(highs[index]), counts=tuple(table[index].tolist())
+        )
+        for index, channel in enumerate(preprocessing.channels)
+    )
