@@ -76,7 +76,6 @@ def bytes_damaged_below_tls(lab: Lab) -> Iterator[None]:
 @fault(
     "one bit in ten thousand bytes is flipped, without TLS",
     "link",
-    *AWAY,
     lasts_s=6.0,
     forgets=True,
     damages=True,

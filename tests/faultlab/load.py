@@ -21,6 +21,7 @@ PICTURES = 32
 _EVERY_S = 0.1
 _AHEAD = 60
 _ANSWERS_KEPT = 10_000
+_SCHEMAS = frozenset({"edge.alert/1", "edge.verdict/1"})
 _BLOCK_MS = round(1000 * ROWS / RATE_HZ)
 _DAY_MS = 86_400_000
 
@@ -66,6 +67,14 @@ class LabConsumer(Consumer):
         self.n_unreadable = 0
         self.reasons: set[str] = set()
         super().__init__(broker, name)
+
+    def _keep(self, series: str, event: dict[str, Any]) -> None:
+        """Keep an event; one that was damaged on its way is not taken for one, and asked for again by its number."""
+        if event["schema"] not in _SCHEMAS or not isinstance(event["seq"], int):
+            raise ValueError(event)
+        if series == "verdict" and event["part"] is None:
+            raise ValueError(event)
+        super()._keep(series, event)
 
     def leave(self) -> None:
         """Go away; the broker keeps what it is told to keep."""
