@@ -130,10 +130,12 @@ class Desk(AlarmDesk):
         """Whether a verdict on the part exists."""
         return self._parts.is_decided(pipeline, part)
 
-    def expect_part(self, pipeline: str, part: str, *, received_at: float, at: float | None = None) -> None:
-        """Open a part at its first frame, which was taken ``at`` (wall clock, s)."""
+    def expect_part(
+        self, pipeline: str, part: str, *, received_at: float, at: float | None = None, again: bool = False
+    ) -> None:
+        """Open a part at its first frame, which was taken ``at`` (wall clock, s), and may be delivered ``again``."""
         rule = self._rules[pipeline]
-        self._parts.expect(pipeline, part, rule, now=self._clock.monotonic(), wall=received_at, at=at)
+        self._parts.expect(pipeline, part, rule, now=self._clock.monotonic(), wall=received_at, at=at, again=again)
 
     def take(self, outcome: Outcome, occasion: Occasion) -> None:
         """Count an outcome's findings towards alarms, and towards the verdict on its part."""

@@ -12,7 +12,7 @@ from edge_runtime.daemon import protocol
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
-from edge_runtime.daemon.intake import Item
+from edge_runtime.daemon.intake import Item, PartSeen
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.keeper import Event, Lost, WorkerKeeper, WorkerLimits
 from edge_runtime.daemon.lineup import Lineup, StatusListener, Swap
@@ -242,11 +242,11 @@ class Dispatcher:
             occasion = self._occasion(name, source, received_at, received_at, 0.0, part=part)
             self._desk.take(protocol.Outcome(name, reason=reason), occasion)
 
-    def expect_part(self, source: str, part: str, received_at: float, captured_at: float) -> None:
+    def expect_part(self, seen: PartSeen) -> None:
         """Open a part in every pipeline that judges parts of this camera."""
-        for name in self._judges_of(source):
-            correct = self._clock.correct
-            self._desk.expect_part(name, part, received_at=correct(received_at), at=correct(captured_at))
+        received_at, captured_at = self._clock.correct(seen.received_at), self._clock.correct(seen.captured_at)
+        for name in self._judges_of(seen.source):
+            self._desk.expect_part(name, seen.part, received_at=received_at, at=captured_at, again=seen.again)
 
     def close(self) -> None:
         """End the worker and give memory back."""

@@ -100,6 +100,7 @@ class PartSeen:
     part: str
     received_at: float
     captured_at: float
+    again: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,7 +286,7 @@ class Intake:
         if isinstance(payload, SensorBlock) and self._lasting is not None:
             self._steady(item, payload)
         if isinstance(payload, FramePayload) and payload.part is not None:
-            self._notify(PartSeen(name, payload.part, arrival.arrived_at, payload.captured_at))
+            self._notify(PartSeen(name, payload.part, arrival.arrived_at, payload.captured_at, message.dup))
         dropped = self.mailboxes[name].put(item)
         if dropped is not None:
             reason = "overtaken" if dropped is not item else "mailbox_full"
@@ -320,7 +321,7 @@ class Intake:
             except MessageError:
                 part = None
         if part is not None:
-            self._notify(PartSeen(source.id, part, arrival.arrived_at, arrival.arrived_at))
+            self._notify(PartSeen(source.id, part, arrival.arrived_at, arrival.arrived_at, message.dup))
         self._notify(GivenUp(source.id, error.reason, message.token, part, arrival.arrived_at))
 
     def _match(self, topic: str) -> str | None:

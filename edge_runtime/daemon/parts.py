@@ -128,7 +128,15 @@ class PartBook:
         return (pipeline, part) in self._decided
 
     def expect(
-        self, pipeline: str, part: str, rule: PartRule, *, now: float, wall: float, at: float | None = None
+        self,
+        pipeline: str,
+        part: str,
+        rule: PartRule,
+        *,
+        now: float,
+        wall: float,
+        at: float | None = None,
+        again: bool = False,
     ) -> None:
         """Open a part at its first frame, so that it gets a verdict even if nothing ever comes of the frame.
 
@@ -146,6 +154,9 @@ class PartBook:
             Wall clock at which the frame was taken; ``wall`` by default. Far from a verdict of the same name, it
             shows another part: trays and counters are used again. Where it is the time of arrival, monotonic times
             are compared, since the wall clock may be set in between.
+        again : bool
+            Whether the broker says that it delivers the frame once more. Of such a frame the time of arrival says
+            nothing: without a time of its source it shows the part that was decided.
         """
         key = (pipeline, part)
         taken_at = wall if at is None else at
@@ -153,7 +164,8 @@ class PartBook:
         if seen is not None:
             by_arrival = taken_at == wall and seen.since is not None
             apart_s = now - seen.since if by_arrival and seen.since is not None else taken_at - seen.at
-            if abs(apart_s) > rule.reuse_s:
+            is_copy = again and taken_at == wall
+            if abs(apart_s) > rule.reuse_s and not is_copy:
                 del self._decided[key]
                 seen = None
         if seen is None and key not in self._open:

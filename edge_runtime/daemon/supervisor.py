@@ -130,7 +130,7 @@ class Supervisor(Assembly):
     def _take(self, note: Note) -> None:
         """Take one word of the network thread."""
         if isinstance(note, PartSeen):
-            self._dispatcher.expect_part(note.source, note.part, note.received_at, note.captured_at)
+            self._dispatcher.expect_part(note)
         elif isinstance(note, GivenUp):
             self._dispatcher.tell_part(note.source, note.part, note.reason, note.received_at)
             self._journal.finish(note.token, now=self._clock.monotonic())

@@ -301,3 +301,26 @@ def test_a_part_that_nobody_answered_for_is_known_by_the_time_of_its_frame_after
     after.desk.remember_parts([decided_part(verdict)])
     after.desk.expect_part("surface", "A-17", received_at=office.wall.now_s + 60.0, at=taken)
     assert after.desk.is_decided("surface", "A-17")
+
+
+@pytest.mark.parametrize("away_s", [1.0, 30.0, 86_400.0])
+def test_a_frame_without_a_time_that_comes_again_after_a_restart_makes_no_second_verdict(
+    office: Office, away_s: float
+) -> None:
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s)
+    office.see(BAD, part="A-17", verdict="ng")
+    after = again(office)
+    after.desk.remember_parts([decided_part(verdict) for verdict in office.verdicts])
+    office.wall.now_s += away_s
+    after.desk.expect_part("surface", "A-17", received_at=office.wall.now_s, again=True)
+    after.see(BAD, part="A-17", verdict="ng")
+    assert [verdict.part for verdict in after.verdicts] == ["A-17"]
+
+
+def test_a_frame_whose_source_tells_a_later_time_shows_another_part_also_when_it_is_delivered_again(
+    office: Office,
+) -> None:
+    office.desk.remember_parts([("surface", "A-17", office.wall.now_s)])
+    office.wall.now_s += 60.0
+    office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s, at=office.wall.now_s - 1.0, again=True)
+    assert not office.desk.is_decided("surface", "A-17")

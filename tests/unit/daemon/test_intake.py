@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from edge_runtime.config import Camera, Config, Gateway
@@ -95,3 +97,10 @@ def test_what_comes_again_on_a_new_link_does_not_wait_twice() -> None:
     door.forget()
     assert [len(mailbox) for mailbox in door.mailboxes.values()] == [0, 1]
     assert door.dropped("sure", "redelivered") == 3
+
+
+def test_a_part_is_told_with_what_the_broker_says_of_its_frame() -> None:
+    door = Door()
+    for dup in (False, True):
+        door.take(replace(message("sure", picture(), part="A-17"), dup=dup))
+    assert [each.again for each in door.told if isinstance(each, PartSeen)] == [False, True]

@@ -11,6 +11,7 @@ import pytest
 
 from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.daemon import protocol
+from edge_runtime.daemon.intake import PartSeen
 from edge_runtime.daemon.lineup import Swap
 from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.protocol import Building, Built, Refused
@@ -239,7 +240,7 @@ def test_inputs_of_a_stopped_pipeline_are_acknowledged_and_counted(hall: Hall) -
 
 def test_a_stopped_pipeline_owes_no_verdicts(hall: Hall) -> None:
     stop(hall, "surface")
-    hall.dispatcher.expect_part("sure", "p1", 1e9, 1e9)
+    hall.dispatcher.expect_part(PartSeen("sure", "p1", 1e9, 1e9))
     assert hall.desk.next_deadline() is None
 
 

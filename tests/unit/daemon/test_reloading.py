@@ -14,6 +14,7 @@ from edge_runtime.config import BrokerSettings, load_config
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.front import Front
 from edge_runtime.daemon.inlet import Inlet
+from edge_runtime.daemon.intake import PartSeen
 from edge_runtime.daemon.lifecycle import HealthReporter, StatusBoard
 from edge_runtime.daemon.protocol import Building, Built, Refused
 from edge_runtime.daemon.references import References
@@ -278,7 +279,7 @@ def test_a_model_topic_stays_where_another_pipeline_runs_it(house: House) -> Non
 
 
 def test_an_open_part_of_a_gone_pipeline_is_unsure(house: House) -> None:
-    house.hall.dispatcher.expect_part("sure", "p1", 1e9, 1e9)
+    house.hall.dispatcher.expect_part(PartSeen("sure", "p1", 1e9, 1e9))
     house.begin(FILE[: FILE.index("[[pipeline]]")] + LIFE)
     house.build()
     verdict = json.loads(house.topics()["part/verdict"])
@@ -295,7 +296,7 @@ def without_fast() -> str:
 
 def test_what_came_of_a_source_that_leaves_is_judged_before_the_switch(house: House) -> None:
     hall = house.hall
-    hall.dispatcher.expect_part("fast", "p1", hall.wall.now_s, hall.wall.now_s)
+    hall.dispatcher.expect_part(PartSeen("fast", "p1", hall.wall.now_s, hall.wall.now_s))
     ended, present = house.begin(without_fast())
     hall.publish("fast", part="p1")
     house.build()
@@ -319,7 +320,7 @@ def test_inputs_stay_unread_while_a_source_leaves(house: House) -> None:
 
 def test_a_worker_that_dies_while_a_source_leaves_costs_no_input(house: House) -> None:
     hall = house.hall
-    hall.dispatcher.expect_part("fast", "p1", hall.wall.now_s, hall.wall.now_s)
+    hall.dispatcher.expect_part(PartSeen("fast", "p1", hall.wall.now_s, hall.wall.now_s))
     ended, present = house.begin(without_fast())
     beside = hall.keeper.worker
     hall.publish("fast", part="p1")
