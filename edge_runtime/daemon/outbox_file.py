@@ -3,8 +3,8 @@
 Damage that a read or a write comes upon, or that a user of what was read tells, is mended at the next use: the file is
 set aside and a new one holds what could be salvaged. Ids stay the same.
 
-A file that somebody removed, with or without its folder, lives on until it is closed, and what is committed to it would
-be gone after that. So the name is looked at before each use, and the file is written again where it was.
+A file or log that somebody removed, with or without its folder, lives on until it is closed, and what is committed to
+it would be gone after that. So both names are looked at before each use, and the file is written again where it was.
 """
 
 from __future__ import annotations
@@ -22,6 +22,8 @@ from edge_runtime.daemon.scrubbing import Scrubber
 from edge_runtime.errors import HostEnvironmentError
 
 _log = logging.getLogger(__name__)
+
+_KEPT_STRANGERS = 4
 
 
 class OutboxFile:
@@ -43,7 +45,7 @@ class OutboxFile:
     last_id : int
         The highest id that was given.
     n_rewritten : int
-        How often the file was gone and was written again.
+        How often the file or its log was gone and was written again.
 
     Raises
     ------
@@ -55,6 +57,7 @@ class OutboxFile:
         self, path: Path, *, clock: Callable[[], float], on_open: Callable[[sqlite3.Connection], None]
     ) -> None:
         self.path = path
+        self._log_path = path.with_name(f"{path.name}-wal")
         self._clock = clock
         self._on_open = on_open
         self._connection: sqlite3.Connection | None = None
@@ -62,7 +65,7 @@ class OutboxFile:
         self.mendings: list[Mending] = []
         self.last_id = 0
         self.n_rewritten = 0
-        self._inode = 0
+        self._inodes = (0, 0)
         finish_mending(path, now_s=clock())
         self._damage = find_damage(path)
         self._require()
@@ -81,9 +84,10 @@ class OutboxFile:
     def _require(self) -> sqlite3.Connection:
         if self._damage:
             self._mend()
-        if self._connection is not None and self._inode_now() != self._inode:
+        if self._connection is not None and self._inodes_now() != self._inodes:
             self._write_again(self._connection)
         if self._connection is None:
+            finish_mending(self.path, now_s=self._clock())
             try:
                 self._connection = self._open()
             except HostEnvironmentError:
@@ -98,29 +102,44 @@ class OutboxFile:
         self.mendings.append(mend(self.path, self._damage, now_s=self._clock(), last_id=self.last_id))
         self._damage = ""
 
-    def _inode_now(self) -> int:
-        """Give the number of the file that has the name now, 0 when none has."""
-        try:
-            return self.path.stat().st_ino
-        except OSError:
-            return 0
+    def _inodes_now(self) -> tuple[int, int]:
+        """Give the numbers of the files that have the names of file and log now, 0 where none has."""
+        return _inode(self.path), _inode(self._log_path)
 
     def _write_again(self, database: sqlite3.Connection) -> None:
-        """Write the open file, which has lost its name, where it was; what has the name now is kept beside."""
+        """Write the open file, which or whose log has lost its name, where it was.
+
+        What has a name now is kept beside. A process that is killed meanwhile finishes at its next start, as a mending.
+        """
         new = self.path.with_name(f"{self.path.name}.again")
+        mended = self.path.with_name(f"{self.path.name}.mended")
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o750)
             new.unlink(missing_ok=True)
             with closing(sqlite3.connect(new)) as target:
                 database.backup(target)
-            if self.path.exists():
-                self.path.rename(self.path.with_name(f"{self.path.name}.strange-{round(self._clock() * 1000)}"))
+            rename_durably(new, mended)
+            self._set_strangers_aside()
             self.close(fold=False)
-            rename_durably(new, self.path)
+            for ending in ("-wal", "-shm"):  # of the file that goes: they must not be taken for the new one's
+                self.path.with_name(f"{self.path.name}{ending}").unlink(missing_ok=True)
+            rename_durably(mended, self.path)
         except (sqlite3.Error, OSError) as error:
+            if self._connection is not None:  # it goes on; a copy that is left would take its place later
+                with suppress(OSError):
+                    mended.unlink(missing_ok=True)
             raise HostEnvironmentError(f"{self.path}: is gone and cannot be written again: {error}") from error
         self.n_rewritten += 1
-        _log.error("stage=sending event=outbox_written_again path=%s its file was removed or exchanged", self.path)
+        _log.error("stage=sending event=outbox_written_again path=%s it or its log was removed or exchanged", self.path)
+
+    def _set_strangers_aside(self) -> None:
+        """Move what took the name of the open file, or of its log, beside; the oldest of many is deleted."""
+        name = f"{self.path.name}.strange-{round(self._clock() * 1000)}"
+        for path, ours, ending in zip((self.path, self._log_path), self._inodes, ("", "-wal"), strict=True):
+            if _inode(path) not in {0, ours}:
+                path.rename(self.path.with_name(f"{name}{ending}"))
+        for old in sorted(strangers(self.path), key=lambda each: each.lstat().st_mtime_ns)[:-_KEPT_STRANGERS]:
+            old.unlink()
 
     def _open(self) -> sqlite3.Connection:
         database = None
@@ -129,7 +148,7 @@ class OutboxFile:
             self._on_open(database)
             (given,) = database.execute("SELECT coalesce(max(seq), 0) FROM sqlite_sequence").fetchone()
             self.last_id = max(self.last_id, given)
-            self._inode = self._inode_now()
+            self._inodes = self._inodes_now()
         except (sqlite3.Error, OSError) as error:
             if database is not None:
                 database.close()
@@ -145,6 +164,8 @@ class OutboxFile:
         HostEnvironmentError
             If the disk cannot be read.
         """
+        if self._connection is not None and _inode(self._log_path) != self._inodes[1]:
+            self._require()
         try:
             reason = self._scrubber.step()
         except OSError as error:
@@ -208,3 +229,16 @@ class OutboxFile:
                 self._connection.close()
             self._connection = None
         self._scrubber.close()
+
+
+def strangers(path: Path) -> list[Path]:
+    """Give the files that had taken the name of the outbox or of its log, and were moved beside."""
+    return [each for each in path.parent.glob(f"{path.name}.strange-*") if not each.is_dir()]
+
+
+def _inode(path: Path) -> int:
+    """Give the number of the file that has a name now, 0 when none has."""
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return 0

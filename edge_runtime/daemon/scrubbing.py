@@ -88,7 +88,7 @@ class Scrubber:
         try:
             with self._path.with_name(f"{self._path.name}-wal").open("rb") as file:
                 data = file.read(_LOOKED_AT)
-        except FileNotFoundError:
+        except FileNotFoundError:  # of a file that is open, ``OutboxFile`` has noticed that before
             return "", n_pages
         if len(data) < _WAL_HEADER + _FRAME_HEADER:
             return "", n_pages
