@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
+from msgspec import structs
 
 from edge_runtime.config import Camera, Config, Gateway
 from edge_runtime.daemon.clock import Clock
@@ -102,5 +101,5 @@ def test_what_comes_again_on_a_new_link_does_not_wait_twice() -> None:
 def test_a_part_is_told_with_what_the_broker_says_of_its_frame() -> None:
     door = Door()
     for dup in (False, True):
-        door.take(replace(message("sure", picture(), part="A-17"), dup=dup))
+        door.take(structs.replace(message("sure", picture(), part="A-17"), dup=dup))
     assert [each.again for each in door.told if isinstance(each, PartSeen)] == [False, True]
