@@ -37,6 +37,7 @@ from edge_runtime.daemon.release_book import RELEASE
 from edge_runtime.daemon.release_orders import release_orders
 from edge_runtime.daemon.release_parts import make_releases
 from edge_runtime.daemon.reloading import Affected, Reloader
+from edge_runtime.daemon.repeats import FRAMES
 from edge_runtime.daemon.reporter import Parts, Reporter
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
@@ -269,7 +270,8 @@ class Assembly(abc.ABC):
         )
         windows = {key.removeprefix(WINDOW): value for key, value in self._outbox.load_state(WINDOW).items()}
         dispatcher.restore_windows(listening((sensor.id for sensor in self._config.sensors), windows))
-        dispatcher.remember_frames(key for each in self._verdicts if (key := finished_frame(each)) is not None)
+        judged = (key for each in self._verdicts if (key := finished_frame(each)) is not None)
+        dispatcher.remember_frames(judged, self._outbox.load_state(FRAMES))
         self._verdicts = []
         dispatcher.lineup.on_built = self._built
         return dispatcher

@@ -101,7 +101,7 @@ class Dispatcher:
         self._declare(config)
         self._states: dict[str, bytes] = {}
         self._with_worker: dict[int, tuple[Item, int]] = {}
-        self._frames = FrameMemory()
+        self._frames = FrameMemory(config.broker.receive_maximum + _IN_FLIGHT)
         self.lineup = Lineup(
             models,
             trusted,
@@ -153,10 +153,17 @@ class Dispatcher:
         """Take over checkpointed window states, by ``<pipeline>/<source>``."""
         self._states.update(states)
 
-    def remember_frames(self, frames: Iterable[FrameKey]) -> None:
-        """Take over frames that an earlier run finished."""
+    def remember_frames(self, frames: Iterable[FrameKey], stored: Mapping[str, bytes]) -> None:
+        """Take over frames that an earlier run finished: those behind verdicts, and those that were checkpointed."""
         for key in frames:
             self._frames.add(key)
+        self._frames.restore(stored)
+        self._forget_frames()
+
+    def _forget_frames(self) -> None:
+        """Drop the checkpoints of cameras that are gone."""
+        for key in self._frames.forget_others(self._cameras):
+            self._journal.set_state(key, None, now=self._clock.monotonic())
 
     def swap(
         self,
@@ -190,6 +197,7 @@ class Dispatcher:
         for key in self._states.keys() - kept:
             del self._states[key]
             self._journal.set_state(WINDOW + key, None, now=now)
+        self._forget_frames()
 
     def _declare(self, config: Config) -> None:
         self._cameras = {camera.id for camera in config.cameras}
@@ -298,7 +306,9 @@ class Dispatcher:
         facts = {**self._unsettled.pop(item.id)[1], **(models or {})}
         now = self._clock.monotonic()
         if isinstance(item.payload, FramePayload):
-            self._frames.add(frame_key(item.source, item.payload))
+            kept = self._frames.finish(frame_key(item.source, item.payload))
+            if kept is not None and item.token is not None:  # nothing else comes again after a restart
+                self._journal.set_state(*kept, now=now)
         refused = ""
         for outcome in (as_told(each, item.shift_s) for each in done.outcomes):
             if outcome.pipeline in self.lineup.stopped:

@@ -11,6 +11,7 @@ import pytest
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.intake import Item
 from edge_runtime.daemon.protocol import Building, Built
+from edge_runtime.daemon.repeats import FRAMES
 from edge_runtime.errors import BundleCompatibilityError
 from edge_runtime.findings import Finding
 from edge_runtime.messages import Alert, decode
@@ -139,3 +140,30 @@ def test_an_input_that_no_slot_holds_is_given_up_and_acknowledged(hall: Hall) ->
     assert hall.dispatcher.idle
     assert hall.acknowledged == [(1, 5)]
     assert hall.dropped("sure", "payload_size") == 1
+
+
+@pytest.mark.parametrize("part", [None, "A-17"])
+def test_a_frame_that_comes_again_after_a_kill_counts_once(hall: Hall, tmp_path: Path, part: str | None) -> None:
+    hall.stand_up()
+    hall.publish("sure", part, token=(1, 5), ts_ms=1_700_000_000_000)
+    hall.dispatcher.feed()
+    hall.finish(1, protocol.Outcome("surface", (BAD,)))
+    hall.journal.flush(0.0, force=True)
+    after = Hall(tmp_path / "next", outbox=hall.outbox)
+    after.dispatcher.remember_frames([], hall.outbox.load_state(FRAMES))
+    after.stand_up()
+    after.publish("sure", part, token=(1, 5), ts_ms=1_700_000_000_000, dup=True)
+    after.dispatcher.feed()
+    after.journal.flush(0.0, force=True)
+    assert (after.acknowledged, after.dropped("sure", "repeated"), after.dispatcher.idle) == ([(1, 5)], 1, True)
+    after.dispatcher.close()
+
+
+def test_what_is_known_of_a_frame_is_committed_with_what_it_caused(hall: Hall) -> None:
+    hall.stand_up()
+    hall.publish("sure", ts_ms=1_700_000_000_000)
+    hall.dispatcher.feed()
+    hall.finish(1, protocol.Outcome("surface", (BAD,)))
+    before = set(hall.outbox.load_state(""))
+    hall.journal.flush(0.0, force=True)
+    assert (before, {"alarm/surface.sure.crack", "frames/sure"} <= set(hall.outbox.load_state(""))) == (set(), True)
