@@ -10,7 +10,7 @@ from __future__ import annotations
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
@@ -46,6 +46,11 @@ SELECT (SELECT coalesce(sum(length(payload)), 0) FROM event WHERE priority <> 2)
 """
 _SET_STATE = "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _ROOM_SHARE = 64
+#: By the index of what waits: little of a priority is older than what the broker took last.
+_OLDER = """
+SELECT id, held FROM event
+WHERE acked_ms IS NULL AND replayed = 0 AND priority = ? AND id < ? AND retain = 1 AND topic = ?
+"""
 
 
 class Priority(IntEnum):
@@ -325,8 +330,11 @@ class Outbox:
         found = [Stored(row[0], row[1], row[2], bool(row[3]), row[4], bool(row[5]), row[6]) for row in rows]
         return [event for event in found if event.id not in skipped][:limit]
 
-    def mark_acknowledged(self, ids: Iterable[int]) -> None:
+    def mark_acknowledged(self, ids: Collection[int]) -> None:
         """Remember that the broker has these events; they stay for the retention window.
+
+        What the broker is to keep as a topic's last value replaces every older value of its topic that waits: those
+        are never sent, and count as sent.
 
         Raises
         ------
@@ -341,7 +349,11 @@ class Outbox:
                     "UPDATE event SET acked_ms = ? WHERE id = ? AND acked_ms IS NULL", (now_ms, event_id)
                 )
                 marked += cursor.rowcount
-        self._unsent -= marked
+            older = _replaced(database, ids)
+            database.executemany("UPDATE event SET acked_ms = ?, held = 0 WHERE id = ?", [(now_ms, n) for n in older])
+        self._unsent -= marked + len(older)
+        self._held -= sum(older.values())
+        self.n_removed += len(older)
         self._may_purge = True
 
     def resend(self, boot_id: str, series: str, from_seq: int) -> int:
@@ -536,3 +548,13 @@ class Outbox:
 
     def _scalar(self, query: str, values: tuple[object, ...] = ()) -> int:
         return int(self._file.rows(query, values)[0][0])
+
+
+def _replaced(database: sqlite3.Connection, ids: Iterable[int]) -> dict[int, bool]:
+    """Find what waits and is older than a retained event that the broker has, on its topic; and whether it is held."""
+    older: dict[int, bool] = {}
+    for event_id in ids:
+        query = "SELECT priority, id, topic FROM event WHERE id = ? AND retain = 1"
+        for row in database.execute(query, (event_id,)).fetchall():
+            older |= database.execute(_OLDER, row).fetchall()
+    return older

@@ -7,7 +7,7 @@ its way when three links in a row broke is a suspect and goes alone; if the link
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 _PAUSE_S = 1.0
@@ -71,9 +71,11 @@ class Refusals:
             now = self._clock()
             self._refused = {each: _Refusal(now, refusal.tries) for each, refusal in self._refused.items()}
 
-    def keep(self, stored: Container[int]) -> None:
-        """Forget all events but these."""
-        self._refused = {each: refusal for each, refusal in self._refused.items() if each in stored}
+    def drop(self, stored: Iterable[int]) -> None:
+        """Forget events that wait no longer."""
+        for each in stored:
+            self._refused.pop(each, None)
+            self._settle(each)
 
     def numbers(self) -> list[int]:
         """Events that are refused."""

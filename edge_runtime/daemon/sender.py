@@ -53,6 +53,8 @@ class Sender:
         self._allowance = self._burst
         self._allowed_at = clock.monotonic()
         self._tickets: dict[int, int] = {}
+        self._latest: dict[str, int] = {}
+        self._refused: list[int] = []
         self._refusals = Refusals(clock.monotonic)
         self._blocked = False
         self._acknowledged: list[int] = []
@@ -102,6 +104,7 @@ class Sender:
         if stored is None:
             return False
         self._refusals.refuse(stored)
+        self._refused.append(stored)
         return True
 
     def lost(self, ticket: int) -> None:
@@ -143,9 +146,7 @@ class Sender:
 
     def _hand_over(self, now: float) -> int:
         """Publish what may go."""
-        if self._n_removed != self._outbox.n_removed:  # evidence that was refused may be gone
-            self._n_removed = self._outbox.n_removed
-            self._refusals.keep(self._outbox.still_unsent(self._refusals.numbers()))
+        self._forget_what_is_gone()
         room = min(self._in_flight - len(self._tickets), int(self._allow(now)))
         self._blocked = self._refusals.is_trying
         if self._blocked or room <= 0 or self._outbox.ready <= len(self._tickets) + len(self._acknowledged):
@@ -157,6 +158,10 @@ class Sender:
             if suspect and self._tickets:
                 self._blocked = True
                 break
+            if self._is_superseded(event):
+                self._acknowledged.append(event.id)
+                self._refusals.drop({event.id})
+                continue
             try:
                 ticket = self._publish(event.topic, self._stamped(event), event.retain)
             except ValueError:  # longer than the broker's session takes
@@ -164,14 +169,33 @@ class Sender:
                 continue
             if ticket is None:
                 break
-            self._tickets[ticket] = event.id
-            self._allowance -= 1
+            self._sent(ticket, event)
             count += 1
             if suspect:
                 self._refusals.send_alone(event.id)
                 self._blocked = True
                 break
         return count
+
+    def _sent(self, ticket: int, event: Stored) -> None:
+        """Note what is on its way."""
+        self._tickets[ticket] = event.id
+        self._allowance -= 1
+        if event.retain:
+            self._latest[event.topic] = event.id
+
+    def _is_superseded(self, event: Stored) -> bool:
+        """Whether a later value of its topic went out before: this one was refused then, and must not replace it."""
+        return event.retain and event.id < self._latest.get(event.topic, 0)
+
+    def _forget_what_is_gone(self) -> None:
+        """Refuse no longer what waits no longer: dropped evidence, and what a later value of its topic replaced."""
+        suspects = self._refused
+        if self._n_removed != self._outbox.n_removed:
+            suspects = self._refusals.numbers()
+        if suspects:
+            self._refusals.drop(set(suspects) - self._outbox.still_unsent(suspects))
+        self._n_removed, self._refused = self._outbox.n_removed, []
 
     def due_in(self, now: float) -> float | None:
         """Seconds until ``pump`` has something to do by itself; None when nothing waits."""
@@ -201,6 +225,8 @@ class Sender:
         """Write acknowledgements to the outbox, a batch at a time; lost ones only cause a duplicate."""
         if self._acknowledged and (now >= self._mark_at or len(self._acknowledged) >= _MARK_BATCH):
             self._outbox.mark_acknowledged(self._acknowledged)
+            marked = set(self._acknowledged)  # with all that is older on their topics
+            self._latest = {topic: stored for topic, stored in self._latest.items() if stored not in marked}
             self._acknowledged = []
             self._mark_at = now + _MARK_EVERY_S
 

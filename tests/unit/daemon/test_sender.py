@@ -144,6 +144,165 @@ def test_evidence_that_is_dropped_while_it_is_refused_is_refused_no_longer(tmp_p
     outbox.close()
 
 
+@dataclass
+class Keeper:
+    """A broker that keeps the last value of a topic, and refuses some payloads."""
+
+    sender: Sender | None = None
+    refuses: set[bytes] = field(default_factory=set)
+    kept: dict[str, bytes] = field(default_factory=dict)
+    answers: list[tuple[int, str, bytes]] = field(default_factory=list)
+    n_tickets: int = 0
+
+    def publish(self, topic: str, payload: bytes, _retain: bool) -> int | None:
+        word = msgspec.json.decode(payload)["word"].encode() if payload else b""
+        self.n_tickets += 1
+        self.answers.append((self.n_tickets, topic, word))
+        return self.n_tickets
+
+    def answer(self, n: int = 100) -> None:
+        """Answer the oldest publishes."""
+        assert self.sender is not None
+        due, self.answers = self.answers[:n], self.answers[n:]
+        for ticket, topic, word in due:
+            if word in self.refuses:
+                self.sender.failed(ticket)
+            else:
+                self.kept[topic] = word
+                self.sender.acknowledged(ticket)
+
+
+@dataclass
+class Gateway:
+    """A sender with one retained topic; may be started again."""
+
+    folder: Path
+    keeper: Keeper
+    now: float = 100.0
+    n: int = 0
+
+    def __post_init__(self) -> None:
+        self.start()
+
+    def start(self) -> None:
+        self.outbox = Outbox(self.folder / "outbox.sqlite", boot_id="b", retention_s=0.0, clock=lambda: self.now)
+        clock = Clock(wall=lambda: self.now, monotonic=lambda: self.now)
+        self.sender = self.keeper.sender = Sender(
+            self.outbox, self.keeper.publish, clock=clock, drain_per_s=1e6, in_flight=64
+        )
+        self.keeper.answers = []
+        self.sender.connected()
+
+    def say(self, *words: bytes, held: bool = False) -> None:
+        for word in words:
+            self.n += 1
+            payload = b'{"word":"' + word + b'"}' if word else b""
+            event = Outgoing(f"e{self.n}", "", 0, Priority.ALERT, "state/k", payload, retain=True, held=held)
+            self.outbox.commit([event], {})
+
+    def pump(self, seconds: float) -> None:
+        self.now += seconds
+        self.sender.pump()
+
+
+@pytest.fixture
+def gateway(tmp_path: Path) -> Iterator[Gateway]:
+    gateway = Gateway(tmp_path, Keeper())
+    yield gateway
+    gateway.outbox.close()
+
+
+def settle(gateway: Gateway) -> None:
+    """Let the broker take everything, and let the time of all retries pass."""
+    gateway.keeper.refuses = set()
+    for _ in range(30):
+        gateway.keeper.answer()
+        gateway.pump(1.0)
+        gateway.outbox.purge()
+
+
+def test_a_refused_value_never_replaces_a_later_one_of_its_topic(gateway: Gateway) -> None:
+    gateway.keeper.refuses = {b"active"}
+    gateway.say(b"active")
+    gateway.pump(0.1)
+    gateway.keeper.answer()
+    gateway.say(b"")
+    gateway.pump(0.1)
+    gateway.keeper.answer()
+    settle(gateway)
+    assert gateway.keeper.kept == {"state/k": b""}
+    assert (gateway.outbox.depth, gateway.sender.n_refused) == (0, 0)
+
+
+def test_a_refused_value_is_not_offered_while_a_later_one_is_on_its_way(gateway: Gateway) -> None:
+    gateway.keeper.refuses = {b"active"}
+    gateway.say(b"active")
+    gateway.pump(0.1)
+    gateway.keeper.answer()
+    gateway.say(b"")
+    gateway.pump(0.1)
+    gateway.pump(9.0)
+    settle(gateway)
+    assert gateway.keeper.kept == {"state/k": b""}
+
+
+def test_a_value_that_is_refused_after_a_later_one_was_taken_is_refused_no_longer(gateway: Gateway) -> None:
+    gateway.keeper.refuses = {b"active"}
+    gateway.say(b"active", b"")
+    gateway.pump(0.1)
+    gateway.keeper.answers.reverse()
+    gateway.keeper.answer(1)
+    gateway.pump(0.2)
+    gateway.keeper.answer(1)
+    gateway.pump(0.2)
+    assert (gateway.outbox.depth, gateway.sender.n_refused, gateway.sender.n_waiting) == (0, 0, 0)
+
+
+def test_a_refused_value_is_replaced_over_a_restart_too(gateway: Gateway) -> None:
+    gateway.keeper.refuses = {b"active"}
+    gateway.say(b"active", b"")
+    gateway.pump(0.1)
+    gateway.keeper.answer()
+    gateway.sender.finish()
+    gateway.outbox.purge()
+    gateway.outbox.close()
+    gateway.start()
+    settle(gateway)
+    assert gateway.keeper.kept == {"state/k": b""}
+
+
+def test_a_restart_before_the_answer_was_written_down_sends_both_values_in_their_order(gateway: Gateway) -> None:
+    gateway.keeper.refuses = {b"active"}
+    gateway.say(b"active", b"")
+    gateway.pump(0.1)
+    gateway.keeper.answer()
+    gateway.outbox.close()
+    gateway.start()
+    gateway.pump(0.1)
+    gateway.keeper.refuses = set()
+    settle(gateway)
+    assert gateway.keeper.kept == {"state/k": b""}
+
+
+def test_a_refused_value_arrives_where_no_later_one_is(gateway: Gateway) -> None:
+    gateway.keeper.refuses = {b"active"}
+    gateway.say(b"", b"active")
+    gateway.pump(0.1)
+    gateway.keeper.answer()
+    settle(gateway)
+    assert gateway.keeper.kept == {"state/k": b"active"}
+
+
+def test_a_held_value_never_replaces_a_later_one(gateway: Gateway) -> None:
+    gateway.say(b"active", held=True)
+    gateway.say(b"")
+    gateway.pump(0.1)
+    settle(gateway)
+    gateway.outbox.restamp(1000, boot_id="b")
+    settle(gateway)
+    assert (gateway.keeper.kept, gateway.outbox.depth, gateway.outbox.ready) == ({"state/k": b""}, 0, 0)
+
+
 def test_what_waits_is_what_could_not_be_handed_over_yet(office: Office) -> None:
     assert office.sender.n_waiting == 0
     office.commit("a", "b")
