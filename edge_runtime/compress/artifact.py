@@ -62,6 +62,8 @@ class Artifact:
         Of the outputs; empty for regression.
     decision : Decision
         How outputs become findings.
+    decision_before : Decision or None
+        The recipe's, where the decision was tuned after compression.
     calibration, evaluation, training : Dataset or None
         The data.
     health : DataHealth or None
@@ -88,6 +90,7 @@ class Artifact:
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] = ()
     decision: Decision = field(default_factory=Decision)
+    decision_before: Decision | None = None
     calibration: Dataset | None = None
     evaluation: Dataset | None = None
     training: Dataset | None = None

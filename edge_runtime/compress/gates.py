@@ -215,7 +215,7 @@ def _decisions(budget: BudgetKeys, outcomes: Outcomes) -> Iterator[Line]:
     if all(goal is None for goal in wanted.values()):
         return
     _require_decision(outcomes)
-    found = rates(outcomes.verdicts(outcomes.after), outcomes.faulty(), outcomes.groups)
+    found = rates(outcomes.verdicts(after=True), outcomes.faulty(), outcomes.groups)
     words = {
         "miss_max": ("faulty samples pass", found.miss),
         "false_alarm_max": ("good samples are thrown out", found.false_alarm),
@@ -240,9 +240,7 @@ def _costs(budget: BudgetKeys, outcomes: Outcomes, costs: CostKeys | None) -> It
         return
     _require_decision(outcomes)
     faulty = outcomes.faulty()
-    before, after = (
-        cost_per_sample(outcomes.verdicts(outputs), faulty, costs) for outputs in (outcomes.before, outcomes.after)
-    )
+    before, after = (cost_per_sample(outcomes.verdicts(after=which), faulty, costs) for which in (False, True))
     if budget.cost_max is not None:
         found = mean_cost(after, outcomes.groups)
         needed = needed_by_width(found, budget.cost_max, at_most=True)

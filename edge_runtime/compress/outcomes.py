@@ -45,6 +45,8 @@ class Outcomes:
         Samples of one group are not independent.
     slices : mapping of str to array
         Camera, lot, shift: by name, shape (n,).
+    decision_before : Decision or None
+        What the model before is decided with, where that is another.
     """
 
     task: str
@@ -55,6 +57,7 @@ class Outcomes:
     after: Floats
     groups: Array | None = None
     slices: Mapping[str, Array] = field(default_factory=dict)
+    decision_before: Decision | None = None
 
     def __len__(self) -> int:
         return len(self.y)
@@ -94,10 +97,12 @@ class Outcomes:
         """
         return probabilities(outputs, len(self.labels), self.decision)
 
-    def verdicts(self, outputs: Floats) -> npt.NDArray[np.int8]:
-        """Give the verdict on each sample: ``OK``, ``UNSURE`` or ``NG``."""
+    def verdicts(self, *, after: bool) -> npt.NDArray[np.int8]:
+        """Give one model's verdict on each sample: ``OK``, ``UNSURE`` or ``NG``."""
+        outputs = self.after if after else self.before
+        decision = self.decision if after else self.decision_before or self.decision
         if self.classifies:
-            return verdicts(self.probabilities(outputs), self.labels, self.decision)
+            return verdicts(self.probabilities(outputs), self.labels, decision)
         return np.where(self._is_beyond(self.values(outputs)), NG, OK).astype(np.int8)
 
     def faulty(self) -> Flags:

@@ -32,6 +32,7 @@ from edge_runtime.compress.gates import Measured, judge_budget, require_met
 from edge_runtime.compress.outcomes import Outcomes
 from edge_runtime.compress.publish import write_file
 from edge_runtime.compress.recipe import Recipe
+from edge_runtime.compress.thresholds import tune_decision
 from edge_runtime.errors import CalibrationError, RecipeError
 from edge_runtime.inference.opening import open_runtime
 
@@ -88,7 +89,8 @@ def build(recipe: Recipe, *, say: Say) -> Build:
     key = load_private_key(Path(recipe.output.key))
     with tempfile.TemporaryDirectory(prefix="compress-") as folder, Foundry() as foundry:
         artifact = Artifact(recipe, Path(folder))
-        for stage in (_load, _read_data, _decide, _check_data, _convert, _measure, _evaluate, _examine, _judge):
+        stages = (_load, _read_data, _decide, _check_data, _convert, _measure, _tune, _evaluate, _examine, _judge)
+        for stage in stages:
             artifact = stage(artifact, _Options(foundry, say))
         require_met(artifact.lines)
         manifest, members = describe(artifact)
@@ -209,6 +211,11 @@ def _measure(artifact: Artifact, options: _Options) -> Artifact:
     return replace(artifact, coverage=coverage, latency=fast, float_latency=plain)
 
 
+def _tune(artifact: Artifact, options: _Options) -> Artifact:
+    """Find the thresholds of the quantized model again."""
+    return tune_decision(artifact, say=options.say)
+
+
 def _evaluate(artifact: Artifact, options: _Options) -> Artifact:
     """Run the float model and the shipped one on the same samples."""
     recipe, evaluation, folder = artifact.recipe, artifact.evaluation_set, artifact.folder
@@ -235,6 +242,7 @@ def _evaluate(artifact: Artifact, options: _Options) -> Artifact:
         quantized.reshape(len(evaluation), -1),
         evaluation.groups,
         evaluation.slices,
+        artifact.decision_before,
     )
     before, after = (measure_metrics(outcomes, outputs) for outputs in (outcomes.before, outcomes.after))
     for old, new in zip(before, after, strict=True):

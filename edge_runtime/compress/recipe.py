@@ -82,6 +82,14 @@ class CostKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     unsure: Annotated[float, Meta(ge=0)]  #: a part that a person must look at
 
 
+class ThresholdKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """``[thresholds]``: whether the decision is found again after compression, with ``[costs]``."""
+
+    tune: bool = True
+    data: Literal["calibration", "training"] = "calibration"  #: labelled; never the evaluation data
+    max_unsure: Share = 0.05  #: of the samples that may be left to a person; 0 for no band
+
+
 class MethodKeys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """``[method]``: how."""
 
@@ -120,6 +128,7 @@ class Recipe(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget: BudgetKeys = BudgetKeys()
     method: MethodKeys = MethodKeys()
     costs: CostKeys | None = None
+    thresholds: ThresholdKeys | None = None
     preprocessing: Preprocessing | None = None
     decision: Decision | None = None
 
@@ -192,6 +201,7 @@ def _parse(tree: dict[str, Any], path: Path) -> Recipe:
         budget=known.budget,
         method=known.method,
         costs=known.costs,
+        thresholds=known.thresholds,
         preprocessing=preprocessing,
         decision=decision,
     )
@@ -250,6 +260,7 @@ class _Fixed(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     budget: BudgetKeys = BudgetKeys()
     method: MethodKeys = MethodKeys()
     costs: CostKeys | None = None
+    thresholds: ThresholdKeys | None = None
 
 
 def _contradictions(recipe: _Fixed) -> list[str]:
@@ -261,6 +272,11 @@ def _contradictions(recipe: _Fixed) -> list[str]:
     errors = budget.metric in {"rmse", "mae"}
     if budget.metric is not None and errors != (recipe.model.task == "regression"):
         faults.append(f'$.budget.metric: "{budget.metric}" is no metric of a {recipe.model.task}')
+    if recipe.thresholds is not None and recipe.thresholds.tune:
+        if recipe.costs is None:
+            faults.append("$.thresholds.tune: needs [costs] miss, false_alarm and unsure")
+        if recipe.model.task != "classification":
+            faults.append(f"$.thresholds.tune: finds thresholds of a classification, not of a {recipe.model.task}")
     if recipe.costs is None:
         keys = ("cost_max", "max_cost_rise")
         faults += [

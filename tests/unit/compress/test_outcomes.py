@@ -54,7 +54,7 @@ def test_a_regression_decides_by_its_threshold() -> None:
     )
     outputs = np.array([[20.0], [30.0], [50.0]], np.float32)
     outcomes = Outcomes("regression", (), decision, np.array([50.0, 20.0, 60.0]), outputs, outputs)
-    assert outcomes.verdicts(outputs).tolist() == [NG, NG, OK]
+    assert outcomes.verdicts(after=True).tolist() == [NG, NG, OK]
     assert outcomes.faulty().tolist() == [False, True, False]
 
 

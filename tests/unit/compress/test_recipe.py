@@ -90,6 +90,29 @@ def test_a_method_that_this_release_lacks_is_refused_by_name(tmp_path: Path, lin
         load_recipe(write(tmp_path, f"{GOOD}[method]\n{line}\n"))
 
 
+@pytest.mark.parametrize(
+    ("tables", "fault"),
+    [
+        ("[thresholds]\n", "$.thresholds.tune: needs [costs]"),
+        ("[budget]\ncost_max = 1.0\n", "$.budget.cost_max: needs [costs]"),
+        ('[budget]\nmetric = "rmse"\n', '$.budget.metric: "rmse" is no metric of a classification'),
+    ],
+)
+def test_a_line_that_the_recipe_cannot_have_is_a_fault(tmp_path: Path, tables: str, fault: str) -> None:
+    text = GOOD.replace("[budget]\nmax_drop = 0.01\n[budget.recall_min]\nbad = 0.9\n", "") + tables
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert [each[: len(fault)] for each in caught.value.problems] == [fault]
+
+
+def test_a_regression_has_no_lines_about_labels_and_no_thresholds_to_tune(tmp_path: Path) -> None:
+    text = GOOD.replace('"classification"\nlabels = ["good", "bad"]', '"regression"') + "[thresholds]\n"
+    text += "[costs]\nmiss = 1.0\nfalse_alarm = 1.0\nunsure = 1.0\n"
+    with pytest.raises(RecipeError) as caught:
+        load_recipe(write(tmp_path, text))
+    assert [each.partition(":")[0] for each in caught.value.problems] == ["$.budget.recall_min", "$.thresholds.tune"]
+
+
 def test_text_that_is_no_toml_is_a_fault_of_the_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="not TOML"):
         load_recipe(write(tmp_path, "[model"))
