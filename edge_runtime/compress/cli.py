@@ -149,6 +149,25 @@ def check_data(source: Path, against: Path | None, size: str, files: str, as_jso
 
 
 @group.command()
+@click.argument("run_dir", type=click.Path(exists=True, file_okay=False, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="The report itself, as JSON, on standard output.")
+def report(run_dir: Path, as_json: bool) -> None:
+    """Draw RUN_DIR's report.html again from its report.json; exit 3 when the budget was not met."""
+    from edge_runtime.compress.report.folder import read_record, write_report  # noqa: PLC0415 - not needed for --help
+
+    record = read_record(run_dir)
+    page = write_report(run_dir, record)
+    if as_json:
+        click.echo((run_dir / "report.json").read_text(), nl=False)
+    else:
+        for line in (*record.lines, *record.timings.lines):
+            click.echo(f"{line.status:<9}{line.sentence()}")
+        click.echo(f"report: {page}")
+    if not record.is_met:
+        raise click.exceptions.Exit(3)
+
+
+@group.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option("--name", default="signing", show_default=True, help="The files are NAME.pem and NAME.pub.pem.")
 def keygen(folder: Path, name: str) -> None:

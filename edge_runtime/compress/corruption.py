@@ -168,7 +168,8 @@ def corruption_lines(budget: BudgetKeys, figures: Sequence[CorruptionFigure]) ->
         subject = f"{each.kind} {each.strength:g}"
         yield judge(
             "max_corruption_drop",
-            f"with {subject} float has {each.before.value:.4f} and int8 {each.after.value:.4f}",
+            f"with {subject} float has {each.before.value:.4f} and int8 {each.after.value:.4f},"
+            f" lost {each.drop.value:.4f}",
             each.drop,
             goal,
             at_most=True,

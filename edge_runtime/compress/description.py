@@ -89,7 +89,7 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
         metrics=Metrics(before=artifact.before, after=artifact.after),
         limits=Limits(latency_ms_p95=recipe.budget.latency_ms_p95, ram_kb=recipe.budget.ram_kb),
         members={},
-        provenance=_provenance(artifact),
+        provenance=provenance(artifact),
     )
     chosen = choose_clear(clearly_decided(manifest, answers[0], _MAX_LSB), count)
     outputs = tuple(each[chosen] for each in answers)
@@ -104,7 +104,7 @@ def describe(artifact: Artifact) -> tuple[Manifest, dict[str, bytes]]:
     return manifest, members
 
 
-def _provenance(artifact: Artifact) -> dict[str, Any]:
+def provenance(artifact: Artifact) -> dict[str, Any]:
     """Say what the bundle was made from."""
     model = Path(artifact.recipe.model.path).read_bytes()
     more: dict[str, Any] = {}

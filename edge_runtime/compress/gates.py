@@ -138,7 +138,7 @@ def _drop(budget: BudgetKeys, outcomes: Outcomes, metric: str) -> Iterator[Line]
         yield _worst_recall_drop(outcomes, goal, budget.proof)
         return
     before, after, drop, needed = loss(outcomes, metric, goal)
-    text = f"{metric} went from {before.value:.4f} to {after.value:.4f}"
+    text = f"{metric} went from {before.value:.4f} to {after.value:.4f}, lost {drop.value:.4f}"
     yield judge("max_drop", text, drop, goal, at_most=True, proof=budget.proof, needed=needed)
 
 
@@ -152,7 +152,7 @@ def _worst_recall_drop(outcomes: Outcomes, goal: float, proof: Proof) -> Line:
     old = min(before for before, _, _, _, _ in found)
     _, new, drop, lost, won = min(found, key=lambda each: each[1])
     worst = Figure(old - new, (min(drop.interval[0], old - new), max(drop.interval[1], old - new)), drop.n)
-    text = f"recall_min went from {old:.4f} to {new:.4f}"
+    text = f"recall_min went from {old:.4f} to {new:.4f}, lost {old - new:.4f}"
     needed = needed_for_drop(lost, won, drop.n, goal)
     return judge("max_drop", text, worst, goal, at_most=True, proof=proof, needed=needed)
 
@@ -181,7 +181,7 @@ def _recalls(budget: BudgetKeys, outcomes: Outcomes) -> Iterator[Line]:
         old, new, drop, lost, won = _recall_drop(outcomes, index)
         if allowed is None or not drop.n:
             continue
-        text = f'recall of "{label}" went from {old:.4f} to {new:.4f}'
+        text = f'recall of "{label}" went from {old:.4f} to {new:.4f}, lost {drop.value:.4f}'
         needed = needed_for_drop(lost, won, drop.n, allowed)
         key = "max_recall_drop"
         yield judge(key, text, drop, allowed, at_most=True, proof=budget.proof, subject=label, needed=needed)
@@ -253,7 +253,9 @@ def _costs(budget: BudgetKeys, outcomes: Outcomes, costs: CostKeys | None) -> It
             bootstrap_interval(lambda chosen: float(rise[chosen].mean()), len(rise), outcomes.groups),
             len(rise),
         )
-        text = f"decisions cost {before.mean():.4f} per sample before and {after.mean():.4f} after"
+        text = (
+            f"decisions cost {before.mean():.4f} per sample before and {after.mean():.4f} after, {found.value:.4f} more"
+        )
         needed = needed_by_width(found, budget.max_cost_rise, at_most=True)
         yield judge("max_cost_rise", text, found, budget.max_cost_rise, at_most=True, proof=budget.proof, needed=needed)
 

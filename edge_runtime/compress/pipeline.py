@@ -32,6 +32,9 @@ from edge_runtime.compress.gates import Measured, judge_budget, require_met
 from edge_runtime.compress.outcomes import Outcomes
 from edge_runtime.compress.publish import write_file
 from edge_runtime.compress.recipe import Recipe
+from edge_runtime.compress.report.folder import write_report
+from edge_runtime.compress.report.gathering import gather
+from edge_runtime.compress.report.record import BundleFacts
 from edge_runtime.compress.thresholds import tune_decision
 from edge_runtime.errors import CalibrationError, RecipeError
 from edge_runtime.inference.opening import open_runtime
@@ -92,12 +95,22 @@ def build(recipe: Recipe, *, say: Say) -> Build:
         stages = (_load, _read_data, _decide, _check_data, _convert, _measure, _tune, _evaluate, _examine, _judge)
         for stage in stages:
             artifact = stage(artifact, _Options(foundry, say))
+        if not all(line.is_met for line in artifact.lines):
+            _report(artifact, None, say)
         require_met(artifact.lines)
         manifest, members = describe(artifact)
         data = write_bundle(manifest, members, key)
+    digest = hashlib.sha256(data).hexdigest()
+    _report(artifact, BundleFacts(digest, len(data)), say)
     path = Path(recipe.output.bundle)
     write_file(path, data)
-    return Build(artifact, manifest, path, hashlib.sha256(data).hexdigest(), len(data))
+    return Build(artifact, manifest, path, digest, len(data))
+
+
+def _report(artifact: Artifact, bundle: BundleFacts | None, say: Say) -> None:
+    """Write the report where the recipe asks for one, whether or not the budget is met."""
+    if artifact.recipe.output.report is not None:
+        say(f"report: {write_report(Path(artifact.recipe.output.report), gather(artifact, bundle))}")
 
 
 @dataclass(frozen=True, slots=True)

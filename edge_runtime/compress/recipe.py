@@ -312,8 +312,6 @@ def _require_methods(recipe: Recipe) -> None:
         wanted.append("[method] distill")
     if "onnx" in recipe.output.formats:
         wanted.append('[output] formats with "onnx"')
-    if recipe.output.report is not None:
-        wanted.append("[output] report")
     if recipe.model.task not in {"classification", "regression"}:
         wanted.append(f'[model] task = "{recipe.model.task}"')
     if wanted:
@@ -338,7 +336,12 @@ def _with_absolute_paths(recipe: Recipe, folder: Path) -> Recipe:
                 if (value := getattr(data, name)) is not None
             },
         ),
-        output=msgspec.structs.replace(output, bundle=resolve(output.bundle), key=resolve(output.key)),
+        output=msgspec.structs.replace(
+            output,
+            bundle=resolve(output.bundle),
+            key=resolve(output.key),
+            report=None if output.report is None else resolve(output.report),
+        ),
     )
 
 

@@ -89,7 +89,7 @@ def slice_lines(budget: BudgetKeys, outcomes: Outcomes, metric: str) -> Iterator
         for value, places in split_slice(column, outcomes.slices[column]):
             before, after, drop, needed = loss(outcomes, metric, goal, places)
             subject = f"{column}={value}"
-            text = f"{metric} of {subject} went from {before.value:.4f} to {after.value:.4f}"
+            text = f"{metric} of {subject} went from {before.value:.4f} to {after.value:.4f}, lost {drop.value:.4f}"
             yield judge(
                 "max_slice_drop",
                 text,
@@ -151,7 +151,7 @@ def _gap(outcomes: Outcomes, metric: str, column: str, goal: float, proof: Proof
     distance = Figure(gap, interval if len(parts) > 1 else (0.0, 0.0), min(high.n, low.n))
     return judge(
         "slice_gap",
-        f"{metric} is {high.value:.4f} for {column}={top} and {low.value:.4f} for {column}={bottom}",
+        f"{metric} is {high.value:.4f} for {column}={top} and {low.value:.4f} for {column}={bottom}, {gap:.4f} apart",
         distance,
         goal,
         at_most=True,

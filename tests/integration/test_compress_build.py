@@ -47,6 +47,7 @@ size_kb = {size}
 bundle = "out/{model}.edgebundle"
 key = "signing.pem"
 reference = true
+report = "{report}"
 """
 
 
@@ -80,7 +81,8 @@ def compress(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
 def recipe(folder: Path, model: str, task: str, *, drop: float = 1.0, size: int = 500) -> str:
     data = "image" if model == "image" else "window"
     path = folder / f"{model}-{drop}-{size}.toml"
-    path.write_text(RECIPE.format(model=model, task=task, data=data, drop=drop, size=size))
+    report = f"run-{model}-{size}"
+    path.write_text(RECIPE.format(model=model, task=task, data=data, drop=drop, size=size, report=report))
     return path.name
 
 
@@ -98,17 +100,28 @@ def test_a_build_ends_in_a_signed_full_int8_bundle_the_same_every_time(folder: P
     assert bundle.manifest.metrics.after[0].n == 30
     reference = open_runtime(bundle.members["aux/reference.tflite"], "tflite")
     assert [tensor.dtype for tensor in reference.interface.inputs] == ["float32"]
+    report = json.loads((folder / f"run-{model}-500" / "report.json").read_text())
+    assert report["bundle"]["sha256"] == said["sha256"]
+    assert len(report["damage"]) == 7
     again = compress(folder, "build", recipe(folder, model, task), "--json")
     assert json.loads(again.stdout)["sha256"] == said["sha256"]
+    once_more = json.loads((folder / f"run-{model}-500" / "report.json").read_text())
+    assert report.pop("timings")["int8"]["p50_ms"] > 0
+    once_more.pop("timings")
+    assert once_more == report
 
 
-def test_a_budget_that_is_not_met_exits_3_and_leaves_no_bundle(folder: Path) -> None:
+def test_a_budget_that_is_not_met_exits_3_and_leaves_a_report_and_no_bundle(folder: Path) -> None:
     path = folder / "out" / "image.edgebundle"
     path.unlink(missing_ok=True)
     done = compress(folder, "build", recipe(folder, "image", "classification", size=1))
     assert done.returncode == 3
     assert "size_kb" in done.stderr
     assert not path.exists()
+    shown = compress(folder, "report", "run-image-1")
+    assert shown.returncode == 3
+    assert "missed   size_kb" in shown.stdout
+    assert "budget not met" in (folder / "run-image-1" / "report.html").read_text()
 
 
 def test_a_layer_that_has_no_int8_form_exits_4_and_is_named(folder: Path) -> None:
