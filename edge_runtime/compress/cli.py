@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
 
 from edge_runtime import __version__
 from edge_runtime.terminal import print_json, run_command
+
+if TYPE_CHECKING:
+    from edge_runtime.bundle.signature import TrustedKeys
 
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 _DATA = click.Path(exists=True, path_type=Path)
@@ -20,6 +24,15 @@ _NEW = click.Path(dir_okay=False, path_type=Path)
 @click.version_option(__version__, prog_name="compress")
 def group() -> None:
     """Turn a float model, data and a budget into a proven, signed int8 bundle, or say loudly why not."""
+
+
+def _trust(key: Path) -> TrustedKeys:
+    """Trust one public key."""
+    from edge_runtime.bundle.folder import read_limited  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES  # noqa: PLC0415 - not needed for --help
+    from edge_runtime.bundle.signature import TrustedKeys, parse_public_key  # noqa: PLC0415 - not needed for --help
+
+    return TrustedKeys([parse_public_key(read_limited(key, MAX_BUNDLE_BYTES), str(key))])
 
 
 def _say(text: str) -> None:
@@ -168,6 +181,37 @@ def report(run_dir: Path, as_json: bool) -> None:
 
 
 @group.command()
+@click.argument("first", type=click.Path(exists=True, path_type=Path))
+@click.argument("second", type=click.Path(exists=True, path_type=Path))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def diff(first: Path, second: Path, as_json: bool) -> None:
+    """Show what differs between FIRST and SECOND: bundles, or folders of reports."""
+    from edge_runtime.compress.comparing import compare  # noqa: PLC0415 - not needed for --help
+
+    found = compare(first, second)
+    if as_json:
+        each = [{"key": d.key, "first": d.first, "second": d.second, "overlap": d.overlap} for d in found]
+        print_json({"equal": not found, "differences": each})
+    else:
+        click.echo("\n".join(each.sentence() for each in found) or "no difference")
+
+
+@group.command()
+@click.argument("bundle", type=_FILE)
+@click.option("--key", type=_FILE, help="Public key (PEM) of the signer; not needed for a bare model.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
+def profile(bundle: Path, key: Path | None, as_json: bool) -> None:
+    """Measure BUNDLE (or a .tflite or .onnx file) here: latency, memory, and where its work lies."""
+    from edge_runtime.compress.profiling import profile_file  # noqa: PLC0415 - not needed for --help
+
+    found = profile_file(bundle, None if key is None else _trust(key))
+    if as_json:
+        print_json({"models": [each.as_json() for each in found]})
+    else:
+        click.echo("\n".join(each.as_text() for each in found))
+
+
+@group.command()
 @click.argument("folder", type=click.Path(file_okay=False, path_type=Path), default=Path())
 @click.option("--name", default="signing", show_default=True, help="The files are NAME.pem and NAME.pub.pem.")
 def keygen(folder: Path, name: str) -> None:
@@ -188,11 +232,9 @@ def verify(bundle: Path, key: Path) -> None:
     """Check BUNDLE's signature, digests and contents, then run its golden inputs in a child process."""
     from edge_runtime.bundle.folder import read_limited  # noqa: PLC0415 - not needed for --help
     from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES, read_bundle  # noqa: PLC0415 - not needed for --help
-    from edge_runtime.bundle.signature import TrustedKeys, parse_public_key  # noqa: PLC0415 - not needed for --help
     from edge_runtime.inference.probe import probe_bundle  # noqa: PLC0415 - not needed for --help
 
-    trusted = TrustedKeys([parse_public_key(read_limited(key, MAX_BUNDLE_BYTES), str(key))])
-    found = read_bundle(read_limited(bundle, MAX_BUNDLE_BYTES), trusted)
+    found = read_bundle(read_limited(bundle, MAX_BUNDLE_BYTES), _trust(key))
     report = probe_bundle(found)
     identity = report.probe.identity
     click.echo(

@@ -22,6 +22,7 @@ from edge_runtime.compress.report.record import (
     SCHEMA,
     Bin,
     BundleFacts,
+    Cost,
     Damage,
     DataFacts,
     Flips,
@@ -209,16 +210,16 @@ def _map(maps: AttributionMaps) -> Map:
 def _timings(artifact: Artifact) -> Timings:
     """Give time and memory, as far as they were measured."""
 
-    def plain(footprint: Footprint | None) -> dict[str, float]:
+    def plain(footprint: Footprint | None) -> Cost | None:
         if footprint is None:
-            return {}
-        return {
-            "p50_ms": round(footprint.p50_ms, 4),
-            "p95_ms": round(footprint.p95_ms, 4),
-            "n_timed": footprint.n_timed,
-            "load_ms": round(footprint.load_ms, 3),
-            "peak_kib": round(footprint.peak_kb, 1),
-        }
+            return None
+        return Cost(
+            round(footprint.p50_ms, 4),
+            round(footprint.p95_ms, 4),
+            footprint.n_timed,
+            round(footprint.load_ms, 3),
+            round(footprint.peak_kb, 1),
+        )
 
     found = artifact.examination
     return Timings(

@@ -140,15 +140,16 @@ def _facts(record: Record) -> str:
     rows = [
         ("model file", f"{model.float_bytes / 1000:.1f} kB", f"{model.int8_bytes / 1000:.1f} kB"),
     ]
-    for key, name, unit in (
-        ("p50_ms", "latency p50", "ms"),
-        ("p95_ms", "latency p95", "ms"),
-        ("load_ms", "time to load", "ms"),
-        ("peak_kib", "resident memory", "KiB"),
-    ):
-        if key in times.int8 and key in times.float32:
-            rows.append((name, f"{times.float32[key]:g} {unit}", f"{times.int8[key]:g} {unit}"))
-    slower = times.int8 and times.int8["p50_ms"] > times.float32["p50_ms"]
+    slower = False
+    if times.float32 is not None and times.int8 is not None:
+        plain, small = times.float32, times.int8
+        rows += [
+            ("latency p50", f"{plain.p50_ms:g} ms", f"{small.p50_ms:g} ms"),
+            ("latency p95", f"{plain.p95_ms:g} ms", f"{small.p95_ms:g} ms"),
+            ("time to load", f"{plain.load_ms:g} ms", f"{small.load_ms:g} ms"),
+            ("resident memory", f"{plain.peak_kib:g} KiB", f"{small.peak_kib:g} KiB"),
+        ]
+        slower = small.p50_ms > plain.p50_ms
     warning = (
         '<p class="missed">int8 is slower than float here; small and recurrent models often are.</p>' if slower else ""
     )
@@ -181,7 +182,7 @@ def _confusions(record: Record) -> str:
 def _confusion(name: str, rows: Sequence[Sequence[int]], labels: Sequence[str]) -> str:
     """Draw one confusion matrix: rows are the truth."""
     body = []
-    for label, row in zip(labels, rows, strict=True):
+    for label, row in zip(labels, rows, strict=False):
         total = max(1, sum(row))
         cells = "".join(
             f'<td class="heat" style="background:rgba(31,111,235,{0.75 * count / total:.2f})">{count}</td>'

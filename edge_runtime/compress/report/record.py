@@ -62,8 +62,8 @@ class Map(Struct, frozen=True):
     """Where two models look in one sample; rows of the parts' weights."""
 
     sample: int
-    before: tuple[tuple[float, ...], ...]
-    after: tuple[tuple[float, ...], ...]
+    before: Annotated[tuple[tuple[float, ...], ...], Meta(min_length=1)]
+    after: Annotated[tuple[tuple[float, ...], ...], Meta(min_length=1)]
     correlation: float | None = None
 
 
@@ -99,11 +99,21 @@ class DataFacts(Struct, frozen=True):
     evaluation_sha256: str
 
 
-class Timings(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What differs from run to run: ms and KiB on this machine, and the lines of the budget about them."""
+class Cost(Struct, frozen=True):
+    """Time (ms) and memory (KiB) of one model on this machine."""
 
-    int8: dict[str, float] = {}
-    float32: dict[str, float] = {}
+    p50_ms: float
+    p95_ms: float
+    n_timed: int
+    load_ms: float
+    peak_kib: float
+
+
+class Timings(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What differs from run to run: time and memory, and the lines of the budget about them."""
+
+    int8: Cost | None = None
+    float32: Cost | None = None
     engine: str = ""
     lines: tuple[Line, ...] = ()
 

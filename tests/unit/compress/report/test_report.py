@@ -21,6 +21,7 @@ from edge_runtime.compress.report.record import (
     SCHEMA,
     Bin,
     BundleFacts,
+    Cost,
     Damage,
     DataFacts,
     Flipped,
@@ -80,8 +81,8 @@ RECORD = Record(
     maps=(Map(3, ((0.1, -0.2),), ((0.1, -0.1),), 1.0), Map(4, ((0.0, 0.0),), ((0.0, 0.0),))),
     origin={"tool": EVIL},
     timings=Timings(
-        int8={"p50_ms": 2.0, "p95_ms": 3.0, "load_ms": 1.0, "peak_kib": 88.0},
-        float32={"p50_ms": 1.0, "p95_ms": 2.0, "load_ms": 1.0, "peak_kib": 80.0},
+        int8=Cost(2.0, 3.0, 97, 1.0, 88.0),
+        float32=Cost(1.0, 2.0, 97, 1.0, 80.0),
         engine="litert",
     ),
 )
