@@ -62,6 +62,7 @@ def gather(artifact: Artifact, bundle: BundleFacts | None) -> Record:
     metric = "accuracy" if artifact.metric == "recall_min" else artifact.metric
     n_flipped, flipped = show_differing(outcomes, evaluation, recipe.data.colour)
     bins, calibration_pair, notes = _reliability(outcomes)
+    slices, more = _slices(outcomes, metric)
     correlation = mean_correlation(found.maps)
     return Record(
         schema=SCHEMA,
@@ -91,16 +92,7 @@ def gather(artifact: Artifact, bundle: BundleFacts | None) -> Record:
         flips=_flips(outcomes),
         confusion_before=_confusion(outcomes, outcomes.before),
         confusion_after=_confusion(outcomes, outcomes.after),
-        slices=tuple(
-            Pair(
-                name=metric,
-                slice=f"{each.column}={each.value}",
-                before=_value(each.before),
-                after=_value(each.after),
-                drop=_value(each.drop),
-            )
-            for each in slice_figures(outcomes, metric)
-        ),
+        slices=slices,
         verdicts=_verdicts(artifact),
         bins_before=bins[0],
         bins_after=bins[1],
@@ -110,7 +102,7 @@ def gather(artifact: Artifact, bundle: BundleFacts | None) -> Record:
         ),
         attribution=None if correlation is None else _value(correlation),
         maps=tuple(map(_map, found.maps[:_MAPS_SHOWN])),
-        notes=notes,
+        notes=(*notes, *more),
         origin=provenance(artifact),
         timings=_timings(artifact),
     )
@@ -131,6 +123,24 @@ def _pair_of_metrics(before: Metric, after: Metric) -> Pair:
 
 def _plain(decision: Decision) -> dict[str, Any]:
     return dict(msgspec.to_builtins(decision))
+
+
+def _slices(outcomes: Outcomes, metric: str) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
+    """Give the metric of every part of every slice, or say why there is none."""
+    try:
+        found = slice_figures(outcomes, metric)
+    except CalibrationError as error:
+        return (), (f"no table of slices: {error}",)
+    return tuple(
+        Pair(
+            name=metric,
+            slice=f"{each.column}={each.value}",
+            before=_value(each.before),
+            after=_value(each.after),
+            drop=_value(each.drop),
+        )
+        for each in found
+    ), ()
 
 
 def _flips(outcomes: Outcomes) -> Flips | None:

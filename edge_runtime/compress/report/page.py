@@ -59,6 +59,7 @@ def draw_page(record: Record) -> str:
         _section("Damaged samples", _damage(record)),
         _section("Where the models look", _attribution(record)),
         _section("Samples on which the models differ", _differing(record)),
+        _section("Not measured", "".join(f"<p>{escape(note)}</p>" for note in record.notes)),
         _section("How to get it again", _origin(record)),
     )
     title = escape(f"{record.name} {record.version}")
@@ -168,7 +169,7 @@ def _flip_test(record: Record) -> str:
         return ""
     return (
         f"<p>Only float got {flips.lost} samples right, only int8 {flips.won}: McNemar's exact p = {flips.p:g}"
-        f" {'(a difference that chance does not explain)' if flips.p < 0.05 else '(chance explains it)'}.</p>"  # noqa: PLR2004 - the usual level
+        f" {'(chance alone would rarely do that)' if flips.p < 0.05 else '(chance may well do that)'}.</p>"  # noqa: PLR2004 - the usual level
     )
 
 
@@ -207,10 +208,9 @@ def _decision(record: Record) -> str:
 
 
 def _calibration(record: Record) -> str:
-    notes = "".join(f'<p class="note">{escape(note)}</p>' for note in record.notes)
     if not record.bins_after:
-        return notes
-    return _KEY + reliability_chart(record.bins_before, record.bins_after) + notes
+        return ""
+    return _KEY + reliability_chart(record.bins_before, record.bins_after)
 
 
 def _damage(record: Record) -> str:
