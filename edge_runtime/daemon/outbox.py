@@ -21,7 +21,7 @@ from edge_runtime.daemon.outbox_file import OutboxFile
 from edge_runtime.daemon.outbox_room import (
     Doomed,
     delete,
-    find_oldest_acknowledged,
+    find_oldest_delivered,
     find_oldest_evidence,
     find_past,
     forget_ended_sequences,
@@ -379,14 +379,15 @@ class Outbox:
         return cursor.rowcount
 
     def purge(self) -> int:
-        """Delete acknowledged events past their retention, and the oldest acknowledged ones over the byte bound.
+        """Delete acknowledged events past their retention, and over the byte bound the oldest that the broker had once.
 
         Over the bound, a 64th of it is freed beyond, so that not every commit has to delete.
 
         Returns
         -------
         count : int
-            How many events were deleted. Unsent events are never among them.
+            How many events were deleted. Alerts and verdicts that were never sent are not among them; those that are
+            to be sent once more may be.
 
         Raises
         ------
@@ -401,7 +402,7 @@ class Outbox:
             excess = self._bytes - sum(event.size for event in doomed if not event.is_evidence) - self._max_bytes
             if excess > 0:
                 wanted = excess + self._max_bytes // _ROOM_SHARE
-                doomed += find_oldest_acknowledged(database, wanted, besides={event.id for event in doomed})
+                doomed += find_oldest_delivered(database, wanted, besides={event.id for event in doomed})
             delete(database, doomed)
             forget_ended_sequences(database, self.boot_id)
         self._forget(doomed, dropped="age")
@@ -423,12 +424,13 @@ class Outbox:
             self._held -= event.held
             if not event.acknowledged:
                 self._unsent -= 1
-                self.evidence_dropped[dropped] += 1
                 self.n_removed += 1
+                if event.is_evidence:
+                    self.evidence_dropped[dropped] += 1
 
     @property
     def full(self) -> bool:
-        """Whether unsent events alone exceed the byte bound, so that inputs must wait."""
+        """Whether events that were never sent exceed the byte bound alone, so that inputs must wait."""
         if self._bytes > self._max_bytes and self._may_purge:
             with suppress(HostEnvironmentError):  # a disk that refuses gives no room either
                 self.purge()

@@ -32,10 +32,10 @@ def find_past(database: sqlite3.Connection, *, done_ms: int, aged_ms: int) -> li
     return list({event.id: event for event in (Doomed(*row) for row in (*done, *aged))}.values())
 
 
-def find_oldest_acknowledged(database: sqlite3.Connection, n_bytes: int, *, besides: set[int]) -> list[Doomed]:
-    """Find the oldest acknowledged events, without evidence, that make up so many bytes."""
+def find_oldest_delivered(database: sqlite3.Connection, n_bytes: int, *, besides: set[int]) -> list[Doomed]:
+    """Find the oldest events that the broker had once, without evidence, that make up so many bytes."""
     # By the table itself, so that the oldest come first without a sort of all of them.
-    query = f"{_SIZES} NOT INDEXED WHERE acked_ms IS NOT NULL AND priority <> 2 ORDER BY id"
+    query = f"{_SIZES} NOT INDEXED WHERE (acked_ms IS NOT NULL OR replayed = 1) AND priority <> 2 ORDER BY id"
     with closing(database.execute(query)) as rows:
         return _up_to(n_bytes, (event for row in rows if (event := Doomed(*row)).id not in besides))
 

@@ -129,7 +129,8 @@ class Histories(RuleBasedStateMachine):
         before = len(self.kept)
         self.kept = [each for each in self.kept if each.acked_at is None or each.acked_at >= limit]
         wanted = BOUND - BOUND // 64 if self.n_bytes() > BOUND else BOUND
-        sent = [each for each in self.kept if each.acked_at is not None and each.priority != Priority.EVIDENCE]
+        delivered = [each for each in self.kept if each.acked_at is not None or each.replayed]
+        sent = [each for each in delivered if each.priority != Priority.EVIDENCE]
         for each in sent:
             if self.n_bytes() > wanted:
                 self.kept.remove(each)

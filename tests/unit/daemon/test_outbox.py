@@ -228,6 +228,43 @@ def test_acknowledged_events_over_the_bound_do_not_make_it_full(outbox: Outbox) 
     assert not outbox.full
 
 
+def n_until_full(outbox: Outbox, first: int) -> int:
+    """Commit events that nobody takes until the outbox is full."""
+    for number in range(first, first + 1000):
+        outbox.commit([event(number, payload=bytes(1000))], {})
+        if outbox.full:
+            return number - first
+    return 1000
+
+
+def test_a_resend_takes_no_room_from_an_outage(tmp_path: Path, clock: Hands) -> None:
+    found = []
+    for name in ("without", "with"):
+        (tmp_path / name).mkdir()
+        with closing(open_outbox(tmp_path / name, clock=clock, max_bytes=50_000)) as outbox:
+            for number in range(1, 101):
+                outbox.commit([event(number, payload=bytes(1000))], {})
+                outbox.mark_acknowledged([stored.id for stored in outbox.unsent(1)])
+                assert not outbox.full
+            if name == "with":
+                assert outbox.resend("boot-1", "alert", 0) > 40
+            found.append(n_until_full(outbox, 101))
+    assert found == [50, 50]
+
+
+def test_what_is_sent_once_more_makes_room_for_what_was_never_sent(tmp_path: Path, clock: Hands) -> None:
+    with closing(open_outbox(tmp_path, clock=clock, max_bytes=5000)) as outbox:
+        outbox.commit([event(number, payload=bytes(1000)) for number in range(1, 5)], {})
+        outbox.mark_acknowledged([stored.id for stored in outbox.unsent(4)])
+        outbox.resend("boot-1", "alert", 0)
+        outbox.commit([event(number, payload=bytes(1000)) for number in (5, 6)], {})
+        assert not outbox.full
+        assert [(stored.id, stored.replayed) for stored in outbox.unsent(9)] == [
+            (5, False), (6, False), (3, True), (4, True)
+        ]  # fmt: skip
+        assert (outbox.depth, outbox.evidence_dropped) == (4, {"bytes": 0, "age": 0})
+
+
 def test_it_is_full_as_long_as_what_can_be_purged_is_not_enough(outbox: Outbox) -> None:
     outbox.commit([event(1, payload=bytes(10))], {})
     acknowledge_all(outbox)
