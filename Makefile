@@ -47,7 +47,7 @@ check: $(VENV)/.all
 	@$(BIN)/python -m pytest -q -n $(JOBS) --dist loadfile -m "not slow and not long and not tensorflow and not broker and not compiler" \
 		tests/unit tests/property tests/contract tests/golden
 
-## make test-long  soak, kills, faults, fuzz and emulators at length; writes docs/endurance.md
+## make test-long  soak, kills, faults, fuzz and emulators at length; writes docs/endurance.md and docs/faults.md
 test-long: $(VENV)/.all system
 	@EDGE_RECORD=1 $(BIN)/python -m pytest -m "long" tests
 

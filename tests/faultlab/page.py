@@ -87,7 +87,7 @@ def write_page(entries: Iterable[Entry], seed: int, path: Path = PAGE) -> None:
     )
     text += "\n| fault | what is done | seen | recovered, s | lost |\n|---|---|---|---|---|\n"
     text += "".join(_row(fault, measured.get((name,))) for name, fault in FAULTS.items())
-    text += f"\n## Two at once\n\nPairs by chance, of different areas, seed {seed}.\n"
+    text += f"\n## Two at once\n\n{len(pairs)} pairs by chance, of different areas, drawn with seed {seed}.\n"
     text += "\n| faults | seen | recovered, s | lost |\n|---|---|---|---|\n"
     text += "".join(
         f"| {' + '.join(entry.names)} | {_words(entry.seen)} | {_seconds(entry)} | {_lost(entry)} |\n"
