@@ -43,8 +43,8 @@ a persistent session and asks for what it lacks.
 
     {command}
 
-{date}, {machine}, edge-runtime {version}. Other programs used the processors: while this was measured, work took {busy:.1f}
-times its processor time (median).
+{date}, {machine}, edge-runtime {version}. Other programs used the
+processors: while this was measured, work took {busy:.1f} times its processor time (median).
 """
 
 
