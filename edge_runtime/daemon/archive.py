@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import os
 import re
 import tarfile
 from collections.abc import Callable, Iterator, Mapping
@@ -138,6 +139,8 @@ class Archive:
         with target.open("xb") as file:
             target.chmod(0o600)
             digest = self._copy(name, file.write)
+            file.flush()
+            os.fsync(file.fileno())
         if digest != self.contents.files[name].sha256:
             raise HostEnvironmentError(f"the backup is damaged: {name} has another digest than its list says")
 

@@ -43,7 +43,7 @@ from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.service import ServiceManager
 from edge_runtime.daemon.setaside import SetAside
-from edge_runtime.daemon.state import claim_state_dir
+from edge_runtime.daemon.state import claim_finished
 from edge_runtime.daemon.stopping import STOPPED_PIPELINE, Switchboard, restore_stopped
 from edge_runtime.daemon.telling import Gateway, Occasion
 from edge_runtime.daemon.timekeeping import HELD, TimeKeeper, Wall
@@ -101,7 +101,7 @@ class Assembly(abc.ABC):
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._stopping = False
         self._lasting = LastingClock(real, kernel_boot_id())
-        self._state = claim_state_dir(Path(config.gateway.state_dir))
+        self._state = claim_finished(Path(config.gateway.state_dir))
         self._ids = EventIds(lambda: round(self._clock.wall() * 1000))
         self._gateway = Gateway(self._ids.next().lower(), config_sha256(config))
         self._metrics = Metrics()

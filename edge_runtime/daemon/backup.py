@@ -19,6 +19,7 @@ from edge_runtime import __version__
 from edge_runtime.bundle.signature import parse_public_key
 from edge_runtime.config import load_config
 from edge_runtime.daemon.archive import CONFIG, OUTBOX, Contents, limit_of, measure, write_archive
+from edge_runtime.daemon.state import require_finished
 from edge_runtime.errors import HostEnvironmentError, UsageError
 
 
@@ -74,6 +75,7 @@ def back_up(config_path: Path, target: Path) -> BackedUp:
     config = load_config(config_path)
     if target.exists():
         raise HostEnvironmentError(f"{target}: exists already; name another file, or remove it")
+    require_finished(Path(config.gateway.state_dir))
     part = target.with_name(f"{target.name}.part")
     try:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.absolute().parent) as folder:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from edge_runtime.daemon.outbox_schema import MIN_READER, SCHEMA_VERSION, open_database
-from edge_runtime.daemon.state import claim_state_dir
+from edge_runtime.daemon.state import claim_finished
 from edge_runtime.errors import HostEnvironmentError, UsageError
 
 _FIRST = 1
@@ -68,7 +68,7 @@ def downgrade(state_dir: Path, schema: int) -> Downgraded:
     path = state_dir / "outbox.sqlite"
     if not path.exists():
         raise HostEnvironmentError(f"{path}: there is no outbox; an older release makes its own")
-    state = claim_state_dir(state_dir)
+    state = claim_finished(state_dir)
     try:
         with closing(open_database(path)) as database:
             if schema >= MIN_READER:

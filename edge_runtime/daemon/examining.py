@@ -17,6 +17,7 @@ from edge_runtime.config import Http
 from edge_runtime.daemon.lasting import LASTING, lasting_now
 from edge_runtime.daemon.lines import Line
 from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION
+from edge_runtime.daemon.state import find_unfinished
 
 _FEW_DESCRIPTORS = 1024
 _OLD_S = 600.0
@@ -115,6 +116,9 @@ def examine_limits() -> Line:
 
 def examine_state(folder: Path) -> Iterable[Line]:
     """Look at everything that the state folder keeps."""
+    unfinished = find_unfinished(folder)
+    if unfinished and not is_held(folder):
+        yield Line("fault", "restore", unfinished, 5)
     yield examine_outbox(folder, now_s=time.time())
     yield from examine_set_aside(folder)
     if is_held(folder):

@@ -1,11 +1,17 @@
-"""A backup put back into place. What is there already is moved aside, never deleted, and only with consent."""
+"""A backup put back into place. What is there already is moved aside, never deleted, and only with consent.
+
+A step that fails undoes those before it. For a process that is killed in between a mark is left, by which the daemon
+refuses to start with half a state.
+"""
 
 from __future__ import annotations
 
+import errno
+import os
 import shutil
 import sqlite3
 import time
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,10 +20,11 @@ from edge_runtime.bundle.folder import StoreFolder
 from edge_runtime.config import Config, load_config, parse_config
 from edge_runtime.daemon.archive import CONFIG, OUTBOX, Archive, open_archive
 from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION, rename_durably
-from edge_runtime.daemon.state import claim_state_dir
+from edge_runtime.daemon.state import UNFINISHED, claim_state_dir
 from edge_runtime.errors import ConfigError, HostEnvironmentError
 
 _BUNDLES = "bundles/"
+_NEW_CONFIG = "new.toml"
 _KEPT_BY_STORE = ("bundles", "exact", "trust", "ledger.json")
 
 
@@ -103,9 +110,9 @@ def _restore(archive: Archive, config_path: Path, *, force: bool) -> Restored:
         staged.mkdir(mode=0o750)
         try:
             n_unsent = _stage(archive, staged)
-            replaced = _put(config, state.folder, staged, force=force)
             if written:
-                config_path.write_bytes(text)
+                (staged / _NEW_CONFIG).write_bytes(text)
+            replaced = _put(config, state.folder, staged, config_path, force=force)
         finally:
             shutil.rmtree(staged, ignore_errors=True)
     finally:
@@ -131,24 +138,37 @@ def _stage(archive: Archive, staged: Path) -> int:
     return int(n_unsent)
 
 
-def _put(config: Config, state: Path, staged: Path, *, force: bool) -> Path | None:
-    """Move what is there aside, and the backup's files into place, the outbox last."""
+def _put(config: Config, state: Path, staged: Path, config_path: Path, *, force: bool) -> Path | None:
+    """Move what is there aside, and the backup's files into place, the outbox last; all of it or nothing."""
     store = Path(config.bundles.store)
     old = {state / f"outbox.sqlite{ending}" for ending in ("", "-wal", "-shm", ".mended")}
     old |= {store / name for name in _KEPT_BY_STORE}
     present = sorted(path for path in old if path.exists() and not _is_bare(path))
-    if present and not force:
+    mark = state / UNFINISHED
+    unfinished = mark.exists()
+    if (present or unfinished) and not force:
         raise HostEnvironmentError(
-            f"{present[0]}: there is state already; stop and think, then repeat with --force, which moves it aside"
+            f"{[*present, mark][0]}: there is state already; stop and think, then repeat with --force, which moves it"
+            " aside"
         )
     with StoreFolder(store, Disk()).changing():
-        replaced = _move_aside(present, state) if present else None
-        for name in _KEPT_BY_STORE:
-            source = staged / _BUNDLES / name
-            if source.exists():
-                _place(source, store / name)
-        _place(staged / OUTBOX, state / "outbox.sqlite")
-    return replaced
+        folder = _new_folder(state)
+        undo = ExitStack()
+        try:
+            _write_mark(mark, folder, store / folder.name, undo)
+            for path in present:
+                _move_aside(path, folder / ("state" if path.parent == state else "bundles"), folder.name, undo)
+            for name in _KEPT_BY_STORE:
+                _place(staged / _BUNDLES / name, store / name, undo)
+            _place(staged / _NEW_CONFIG, config_path, undo)
+            _place(staged / OUTBOX, state / "outbox.sqlite", undo)
+        except BaseException:
+            undo.close()
+            if not unfinished:
+                mark.unlink(missing_ok=True)
+            raise
+    mark.unlink()
+    return folder if present else None
 
 
 def _is_bare(path: Path) -> bool:
@@ -156,24 +176,72 @@ def _is_bare(path: Path) -> bool:
     return path.is_dir() and not any(path.iterdir())
 
 
-def _move_aside(present: list[Path], state: Path) -> Path:
-    """Move what is there into a new folder of the state folder."""
+def _new_folder(state: Path) -> Path:
+    """Name a new folder for what was there before."""
     stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime())
     number, folder = 1, state / f"replaced-{stamp}"
     while folder.exists():
         number += 1
         folder = state / f"replaced-{stamp}.{number}"
-    for path in present:
-        target = folder / ("state" if path.parent == state else "bundles") / path.name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.move(path, target)
     return folder
 
 
-def _place(source: Path, target: Path) -> None:
+def _write_mark(mark: Path, folder: Path, elsewhere: Path, undo: ExitStack) -> None:
+    """Say for a process that is killed where everything is; a mark that is there names an older folder and stays."""
+    earlier = f" Before: {mark.read_text(errors='replace')[:1000]}" if mark.exists() else ""
+    words = (
+        f"a restore was not finished; what was there before lies in {folder} (bundles of another file system in"
+        f" {elsewhere}). Repeat the restore with --force, or move that back and remove this file.{earlier}\n"
+    )
+    beside = mark.with_name(f"{mark.name}.new")
+    undo.callback(_remove, beside)
+    with beside.open("w") as file:
+        file.write(words)
+        file.flush()
+        os.fsync(file.fileno())
+    rename_durably(beside, mark)
+
+
+def _move_aside(path: Path, folder: Path, name: str, undo: ExitStack) -> None:
+    """Rename what is there into a folder of the state folder or, on another file system, beside."""
+    target = _made(folder, undo) / path.name
+    try:
+        rename_durably(path, target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        target = _made(path.parent / name, undo) / path.name
+        rename_durably(path, target)
+    undo.callback(rename_durably, target, path)
+
+
+def _made(folder: Path, undo: ExitStack) -> Path:
+    """Make a folder, which goes again when everything is undone."""
+    for each in (folder.parent, folder):
+        if not each.exists():
+            each.mkdir(parents=True, mode=0o750)
+            undo.callback(each.rmdir)
+    return folder
+
+
+def _place(source: Path, target: Path, undo: ExitStack) -> None:
     """Move a file or folder to where nothing is; across file systems it is copied and then renamed."""
+    if not source.exists():
+        return
     if target.is_dir():
         target.rmdir()
+        undo.callback(target.mkdir)
     beside = target.with_name(f"{target.name}.restored")
+    _remove(beside)
+    undo.callback(_remove, beside)
     shutil.move(source, beside)
+    undo.callback(_remove, target)
     rename_durably(beside, target)
+
+
+def _remove(path: Path) -> None:
+    """Remove a file or folder that was put there by this restore, if it is there."""
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -12,6 +12,9 @@ from edge_runtime.errors import HostEnvironmentError
 
 _log = logging.getLogger(__name__)
 
+#: Says in the state folder that a backup is being put back; one that is left is of a restore that was killed.
+UNFINISHED = "restore-unfinished"
+
 
 @dataclass(slots=True)
 class StateDir:
@@ -70,3 +73,39 @@ def claim_state_dir(folder: Path) -> StateDir:
             f"{folder}: another edge-runtime uses this state folder; stop it, or set another [gateway] state_dir"
         ) from error
     return StateDir(folder, lock_fd)
+
+
+def claim_finished(folder: Path) -> StateDir:
+    """Claim a state folder as ``claim_state_dir`` does, but not one in which a restore was killed half way."""
+    state = claim_state_dir(folder)
+    try:
+        require_finished(folder)
+    except HostEnvironmentError:
+        state.release()
+        raise
+    return state
+
+
+def find_unfinished(folder: Path) -> str:
+    """Say what is wrong where a restore was killed half way, and what to do; empty where none was."""
+    mark = folder / UNFINISHED
+    try:
+        words = mark.read_text(errors="replace")[:2000]
+    except FileNotFoundError:
+        return ""
+    except OSError as error:
+        words = f"cannot be read: {error.strerror}"
+    return f"{mark}: {' '.join(words.split())}"
+
+
+def require_finished(folder: Path) -> None:
+    """Refuse a state folder in which a restore was killed half way.
+
+    Raises
+    ------
+    HostEnvironmentError
+        Saying where the earlier state lies and what to do.
+    """
+    unfinished = find_unfinished(folder)
+    if unfinished:
+        raise HostEnvironmentError(unfinished)
