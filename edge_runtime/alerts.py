@@ -284,19 +284,22 @@ class AlarmBook:
         del self._alarms[key]
         return told
 
-    def shift(self, offset_s: float, *, before_s: float) -> list[str]:
-        """Correct the wall clock times of alarms that lie before a time which the clock now shows to be wrong.
+    def shift(self, offset_s: float, *, before_s: float, since_s: float = 0.0) -> list[str]:
+        """Correct the wall clock times of alarms that lie between two times which the clock now shows to be wrong.
 
         Returns
         -------
         keys : list of str
             The alarms that were changed.
         """
-        wrong = [alarm for alarm in self._alarms.values() if 0 < min(alarm.first_s, alarm.last_s) < before_s]
-        for alarm in wrong:
-            first_s, last_s = (each + offset_s * (each < before_s) for each in (alarm.first_s, alarm.last_s))
-            self._alarms[alarm.key] = _changed(alarm, first_s=first_s, last_s=last_s)
-        return [alarm.key for alarm in wrong]
+        changed = []
+        for alarm in list(self._alarms.values()):
+            times = alarm.first_s, alarm.last_s
+            first_s, last_s = (each + offset_s if each > 0 and since_s <= each < before_s else each for each in times)
+            if (first_s, last_s) != times:
+                self._alarms[alarm.key] = _changed(alarm, first_s=first_s, last_s=last_s)
+                changed.append(alarm.key)
+        return changed
 
     def find(self, alert_id: str) -> Alarm | None:
         """Give the alarm whose last occurrence has this id."""

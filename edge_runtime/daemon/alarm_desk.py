@@ -14,12 +14,12 @@ import msgspec
 from edge_runtime.alarm_flood import Flood, FloodState
 from edge_runtime.alerts import Alarm, AlarmBook, Transition
 from edge_runtime.config import Alarms, Pipeline
-from edge_runtime.daemon.clock import NEVER_SET_BEFORE_S, Clock, clock_quality
+from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.evidence import Address
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
-from edge_runtime.daemon.restamping import restamped
+from edge_runtime.daemon.restamping import EVER, Span, restamped
 from edge_runtime.daemon.system_alarms import SYSTEM, system_finding, system_key, system_occasion, system_rule
 from edge_runtime.daemon.telling import Gateway, Stamp, tell_alert, tell_command
 from edge_runtime.errors import PayloadFormatError, PayloadSizeError
@@ -217,13 +217,13 @@ class AlarmDesk:
         if word != FLOOD_WORD:
             self._say_flood()
 
-    def shift_times(self, offset_s: float) -> None:
-        """Correct the times of alarms that were taken before the clock was set, by so many seconds."""
-        for key in self._book.shift(offset_s, before_s=NEVER_SET_BEFORE_S):
+    def shift_times(self, offset_s: float, span: Span = EVER) -> None:
+        """Correct the times of alarms that a clock which was never set showed in a span, by so many seconds."""
+        for key in self._book.shift(offset_s, before_s=span.until_s, since_s=span.since_s):
             self._keep(key)
         for key, last in self._last.items():
             told = encode(last)
-            corrected = restamped(told, round(offset_s * 1000))
+            corrected = restamped(told, round(offset_s * 1000), span=span)
             if corrected != told:
                 self._last[key] = decode(corrected, Alert)
                 self._journal.set_state(ALERT + key, corrected, now=self._clock.monotonic())

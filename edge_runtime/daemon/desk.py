@@ -14,13 +14,14 @@ import msgspec
 from edge_runtime.alerts import AlarmRule
 from edge_runtime.config import Alarms, Pipeline
 from edge_runtime.daemon.alarm_desk import USUAL, Addresses, AlarmDesk
-from edge_runtime.daemon.clock import NEVER_SET_BEFORE_S, Clock
+from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.evidence import EvidenceClerk, inherit, input_of
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outgoing, Priority
 from edge_runtime.daemon.parts import Decided, PartBook, PartRule, PartState
 from edge_runtime.daemon.protocol import Outcome
+from edge_runtime.daemon.restamping import EVER, Span
 from edge_runtime.daemon.telling import NO_MODEL, Gateway, ModelFacts, Occasion, tell_alert, tell_command, tell_verdict
 from edge_runtime.findings import UNSURE
 from edge_runtime.messages import SEVERITY_NUMBERS, Alert, EventIds, encode
@@ -95,10 +96,10 @@ class Desk(AlarmDesk):
             else:
                 self._parts.restore(pipeline, part, state, rule, now=now)
 
-    def shift_times(self, offset_s: float) -> None:
-        """Correct the times of alarms and parts that were taken before the clock was set, by so many seconds."""
-        super().shift_times(offset_s)
-        self._parts.shift(offset_s, before_s=NEVER_SET_BEFORE_S)
+    def shift_times(self, offset_s: float, span: Span = EVER) -> None:
+        """Correct the times of alarms and parts that a clock which was never set showed in a span."""
+        super().shift_times(offset_s, span)
+        self._parts.shift(offset_s, before_s=span.until_s, since_s=span.since_s)
 
     def reconfigure(self, pipelines: Sequence[Pipeline], settings: Alarms, gateway: Gateway) -> None:
         """Take over other rules; what stands of pipelines and sources that are gone is ended, and told.

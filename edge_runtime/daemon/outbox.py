@@ -26,7 +26,7 @@ from edge_runtime.daemon.outbox_room import (
     find_past,
     forget_ended_sequences,
 )
-from edge_runtime.daemon.restamping import moved, restamped
+from edge_runtime.daemon.restamping import EVER, Span, moved, restamped
 from edge_runtime.errors import HostEnvironmentError
 from edge_runtime.messages import ClockQuality
 
@@ -450,7 +450,7 @@ class Outbox:
         """Give the boot ids whose events are held."""
         return tuple(row[0] for row in self._file.rows("SELECT DISTINCT boot_id FROM event WHERE held = 1"))
 
-    def restamp(self, offset_ms: int, *, boot_id: str, clock: ClockQuality | None = None) -> int:
+    def restamp(self, offset_ms: int, *, boot_id: str, clock: ClockQuality | None = None, span: Span = EVER) -> int:
         """Correct the times of a run's held events and let them go.
 
         To every whole number in the payload whose name ends in ``_ms`` and that lies before the year 2025 the offset
@@ -464,6 +464,8 @@ class Outbox:
             The run.
         clock : ClockQuality, optional
             What takes the place of ``clock`` in the payload.
+        span : Span
+            Only times within are corrected.
 
         Returns
         -------
@@ -482,7 +484,7 @@ class Outbox:
                 payload, committed_ms, priority = database.execute(
                     "SELECT payload, committed_ms, priority FROM event WHERE id = ?", (number,)
                 ).fetchone()
-                corrected = restamped(payload, offset_ms, clock)
+                corrected = restamped(payload, offset_ms, clock, span=span)
                 grown[priority] += len(corrected) - len(payload)
                 database.execute(
                     "UPDATE event SET payload = ?, committed_ms = ?, held = 0 WHERE id = ?",

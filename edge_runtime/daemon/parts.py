@@ -221,13 +221,13 @@ class PartBook:
             decided.append(self._decide(pipeline, part, part_open, missing=missing, now=now))
         return decided
 
-    def shift(self, offset_s: float, *, before_s: float) -> None:
-        """Correct the wall clock times that lie before a time which the clock now shows to be wrong."""
+    def shift(self, offset_s: float, *, before_s: float, since_s: float = float("-inf")) -> None:
+        """Correct the wall clock times that lie between two times which the clock now shows to be wrong."""
         for part_open in self._open.values():
-            part_open.opened_at += offset_s * (part_open.opened_at < before_s)
-            part_open.at += offset_s * (part_open.at < before_s)
+            part_open.opened_at += offset_s * (since_s <= part_open.opened_at < before_s)
+            part_open.at += offset_s * (since_s <= part_open.at < before_s)
         for key, seen in self._decided.items():
-            if seen.at < before_s:
+            if since_s <= seen.at < before_s:
                 self._decided[key] = _Seen(seen.at + offset_s, seen.since)
 
     def close(self, pipelines: Container[str], rules: dict[str, PartRule], *, now: float) -> list[Decided]:

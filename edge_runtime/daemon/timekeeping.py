@@ -18,6 +18,7 @@ from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.lasting import LASTING, LastingClock
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outbox
+from edge_runtime.daemon.restamping import EVER, Span
 from edge_runtime.errors import HostEnvironmentError
 
 _log = logging.getLogger(__name__)
@@ -29,6 +30,8 @@ JUMP_S = 2.0
 
 _MARK_EVERY_S = 60.0
 _READING_S = 0.1
+#: Stamps are rounded, and taken a moment before or after this one looks.
+_SLACK_S = 1.0
 
 
 class Unset(msgspec.Struct, frozen=True):
@@ -158,13 +161,13 @@ class TimeKeeper:
         if self._clock.wall() < NEVER_SET_BEFORE_S:
             self._wait()
 
-    def tick(self, shift: Callable[[float], None]) -> bool:
+    def tick(self, shift: Callable[[float, Span], None]) -> bool:
         """Look at the clock; to be called before anything else of a turn.
 
         Parameters
         ----------
         shift : callable
-            Corrects the times that are in memory by so many seconds, as far as they need it.
+            Corrects the times that are in memory by so many seconds, as far as they lie in the span.
 
         Returns
         -------
@@ -192,26 +195,29 @@ class TimeKeeper:
         if not self._journal.holding and self._outbox.depth > self._outbox.ready:
             self._let_go(None, 0.0)
 
-    def _correct(self, unset: Unset, shift: Callable[[float], None]) -> bool:
+    def _correct(self, unset: Unset, shift: Callable[[float, Span], None]) -> bool:
         """Correct what was held, now that the clock is set; again in the next turn where the disk refuses."""
-        offset_s = self._clock.wall() - self._clock.boottime() - unset.base_s
+        since_boot = self._clock.boottime()
+        offset_s = self._clock.wall() - since_boot - unset.base_s
+        until_s = min(unset.base_s + since_boot + _SLACK_S, NEVER_SET_BEFORE_S)
+        span = Span(unset.base_s + unset.since_s - _SLACK_S, until_s)
         self._journal.holding = False
         self._wall.end(offset_s)
-        shift(offset_s)
+        shift(offset_s, span)
         self._journal.flush(self._clock.monotonic(), force=True)
-        if self._journal.fault or not self._let_go(None, offset_s):
+        if self._journal.fault or not self._let_go(None, offset_s, span):
             return False
         self._unset = None
         self._journal.set_state(HELD, None, now=self._clock.monotonic())
         _log.warning("event=clock_set by_s=%.3f", offset_s)
         return True
 
-    def _let_go(self, runs: tuple[str, ...] | None, offset_s: float) -> bool:
+    def _let_go(self, runs: tuple[str, ...] | None, offset_s: float, span: Span = EVER) -> bool:
         """Correct the held events of some runs, or of all, and let them be sent; False when the disk refuses."""
         clock = clock_quality(self._clock.wall()) if offset_s else None
         try:
             for run in self._outbox.held_runs() if runs is None else runs:
-                self._outbox.restamp(round(offset_s * 1000), boot_id=run, clock=clock)
+                self._outbox.restamp(round(offset_s * 1000), boot_id=run, clock=clock, span=span)
         except HostEnvironmentError as error:
             self._complaints.say("sending", "outbox", "restamp_failed", str(error))
             return False

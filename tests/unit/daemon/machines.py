@@ -13,6 +13,7 @@ from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.lasting import LASTING, LastingClock
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
+from edge_runtime.daemon.restamping import Span
 from edge_runtime.daemon.timekeeping import HELD, TimeKeeper, Wall
 
 YEAR_2026 = 1_770_000_000.0
@@ -48,6 +49,7 @@ class Run:
     hold_s: float = 60.0
     incidents: list[str] = field(default_factory=list)
     shifts: list[float] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
     n_told: int = 0
 
     def __post_init__(self) -> None:
@@ -75,9 +77,13 @@ class Run:
     def turn(self, seconds: float = 0.25) -> bool:
         """Let time pass and turn the loop."""
         self.machine.live(seconds)
-        was_set = self.keeper.tick(self.shifts.append)
+        was_set = self.keeper.tick(self._shift)
         self.journal.flush(self.machine.up_s, force=True)
         return was_set
+
+    def _shift(self, offset_s: float, span: Span) -> None:
+        self.shifts.append(offset_s)
+        self.spans.append(span)
 
     def raise_alarm(self) -> str:
         """Tell an alarm now; gives its event id."""

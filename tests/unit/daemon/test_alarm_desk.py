@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge_runtime.config import AlertRule
+from edge_runtime.daemon.restamping import Span
 from edge_runtime.messages import Severity
 from tests.unit.daemon.offices import BAD, GOOD, KEY, Office, again, surface
 from tests.unit.daemon.outboxes import Hands, open_outbox
@@ -199,3 +200,15 @@ def test_a_clock_that_is_set_corrects_what_later_events_of_an_alarm_repeat(offic
     assert after.desk.acknowledge(office.alerts[0].alert_id)
     acked = after.alerts[-1]
     assert (acked.first_ms, acked.source_ms) == (1_700_000_031_000, 1_700_000_031_000)
+
+
+def test_an_alarm_of_an_earlier_start_of_the_machine_is_not_corrected_by_the_offset_of_this_one(office: Office) -> None:
+    office.wall.now_s = 36_000.0
+    office.see(BAD)
+    after = again(office)
+    after.wall.now_s = 300.0
+    after.desk.shift_times(1.8e9 - 300.0, Span(30.0, 301.0))
+    after.wall.now_s = 1.8e9
+    assert after.desk.acknowledge(office.alerts[0].alert_id)
+    acked = after.alerts[-1]
+    assert (acked.first_ms, acked.source_ms, acked.timestamp_ms) == (36_001_000, 36_001_000, 1_800_000_000_000)

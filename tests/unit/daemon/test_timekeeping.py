@@ -259,3 +259,16 @@ def test_the_lasting_clock_is_marked_once_a_minute(run: Run) -> None:
         run.turn()
         marks.add(run.outbox.load_state(LASTING)[LASTING])
     assert len(marks) == 3
+
+
+def test_only_times_since_the_clock_was_first_seen_unset_are_corrected(run: Run) -> None:
+    run.turn(9.75)
+    run.machine.set_clock()
+    run.turn(0.25)
+    (span,) = run.spans
+    assert [span.has(time_s) for time_s in (START - 5.0, START, START + 10.0, START + 15.0)] == [
+        False,
+        True,
+        True,
+        False,
+    ]
