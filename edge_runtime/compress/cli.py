@@ -44,6 +44,8 @@ def _say(text: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 def build_command(recipe: Path, as_json: bool) -> None:
     """Build the bundle that RECIPE (TOML) describes; exit 3 when its budget is not met."""
+    from msgspec import to_builtins  # noqa: PLC0415 - not needed for --help
+
     from edge_runtime.compress.pipeline import build  # noqa: PLC0415 - not needed for --help
     from edge_runtime.compress.recipe import load_recipe  # noqa: PLC0415 - not needed for --help
 
@@ -69,6 +71,8 @@ def build_command(recipe: Path, as_json: bool) -> None:
                 "int8_p50": artifact.latency and artifact.latency.p50_ms,
                 "float_p50": artifact.float_latency and artifact.float_latency.p50_ms,
             },
+            "budget": [to_builtins(line) for line in artifact.lines],
+            "report": artifact.recipe.output.report,
             "metrics": [
                 {
                     "name": old.name,

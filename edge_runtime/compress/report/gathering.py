@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -126,21 +127,25 @@ def _plain(decision: Decision) -> dict[str, Any]:
 
 
 def _slices(outcomes: Outcomes, metric: str) -> tuple[tuple[Pair, ...], tuple[str, ...]]:
-    """Give the metric of every part of every slice, or say why there is none."""
-    try:
-        found = slice_figures(outcomes, metric)
-    except CalibrationError as error:
-        return (), (f"no table of slices: {error}",)
-    return tuple(
-        Pair(
-            name=metric,
-            slice=f"{each.column}={each.value}",
-            before=_value(each.before),
-            after=_value(each.after),
-            drop=_value(each.drop),
-        )
-        for each in found
-    ), ()
+    """Give the metric of every part of every slice, and say of which slices there is none and why."""
+    pairs, notes = [], []
+    for column, values in sorted(outcomes.slices.items()):
+        try:
+            found = slice_figures(replace(outcomes, slices={column: values}), metric)
+        except CalibrationError as error:
+            notes.append(f"no figures by {column}: {error}")
+            continue
+        pairs += [
+            Pair(
+                name=metric,
+                slice=f"{each.column}={each.value}",
+                before=_value(each.before),
+                after=_value(each.after),
+                drop=_value(each.drop),
+            )
+            for each in found
+        ]
+    return tuple(pairs), tuple(notes)
 
 
 def _flips(outcomes: Outcomes) -> Flips | None:
