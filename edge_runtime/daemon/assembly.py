@@ -16,7 +16,7 @@ from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, config_sha256
 from edge_runtime.daemon import lifecycle, protocol
 from edge_runtime.daemon.clock import Clock, clock_quality
-from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, resending, shelving, unshelving
+from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, shelving, unshelving
 from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.desk import Desk
 from edge_runtime.daemon.dispatch import WINDOW, Dispatcher, listening
@@ -39,6 +39,7 @@ from edge_runtime.daemon.release_parts import make_releases
 from edge_runtime.daemon.reloading import Affected, Reloader
 from edge_runtime.daemon.repeats import FRAMES
 from edge_runtime.daemon.reporter import Parts, Reporter
+from edge_runtime.daemon.resending import Resends
 from edge_runtime.daemon.retained import RETAINED, empty_gone
 from edge_runtime.daemon.sender import Sender
 from edge_runtime.daemon.service import ServiceManager
@@ -172,15 +173,15 @@ class Assembly(abc.ABC):
         self._reporter = self._make_reporter()
         self._reloader = self._make_reloader(path)
         self._reload_wanted = False
-        switchboard = self._make_switchboard()
+        self._resends = Resends(self._outbox)
         self._orders = Orders(
             {
                 "config/reload": self._reloader.obeying(),
-                **switchboard.orders(),
+                **self._make_switchboard().orders(),
                 "alert/ack": acknowledging(self._desk.acknowledge),
                 "alert/shelve": shelving(self._desk.shelve),
                 "alert/unshelve": unshelving(self._desk.unshelve),
-                "events/resend": resending(self._outbox.resend),
+                "events/resend": self._resends.obeying(),
                 **release_orders(self._releases, self._store),
             },
             self._clock,

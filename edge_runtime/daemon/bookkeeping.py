@@ -10,7 +10,7 @@ from edge_runtime.daemon.complaints import Complaints
 from edge_runtime.daemon.lifecycle import HealthReporter
 from edge_runtime.daemon.mending import is_fresh
 from edge_runtime.daemon.metrics import Metrics
-from edge_runtime.daemon.outbox import Outbox
+from edge_runtime.daemon.outbox import PURGE_ROWS, Outbox
 from edge_runtime.daemon.outbox_audit import SequenceAudit
 from edge_runtime.errors import HostEnvironmentError
 
@@ -67,6 +67,7 @@ class Bookkeeper:
         self._dropped: dict[str, int] = {}
         self._n_mended = 0
         self._next_scrub = 0.0
+        self._is_purging = False
         self.n_incidents = 0
 
     def look(self, now: float) -> None:
@@ -89,14 +90,12 @@ class Bookkeeper:
             self.n_incidents += n_new
             self._metrics.outboxes_mended.inc(n_new)
             self._next = now
+        if self._is_purging or now >= self._next:
+            self._purge()
         if now < self._next:
             return
         self._next = now + _EVERY_S
         self._tell_set_aside()
-        try:
-            self._outbox.purge()
-        except HostEnvironmentError as error:  # health tells it by the next commit
-            self._complaints.say("sending", "outbox", "purge_failed", str(error))
         try:
             violations = self._audit.check()
         except HostEnvironmentError as error:
@@ -106,6 +105,14 @@ class Bookkeeper:
             _log.error("stage=sending event=sequence_gap %s", violation)
             self._metrics.sequence_gaps.labels(violation.series).inc()
             self._incident(f"sequence_gap:{violation.series}")
+
+    def _purge(self) -> None:
+        """Delete what is past its time; a full batch is followed by another in the next turn."""
+        try:
+            self._is_purging = self._outbox.purge() >= PURGE_ROWS
+        except HostEnvironmentError as error:  # health tells it by the next commit
+            self._is_purging = False
+            self._complaints.say("sending", "outbox", "purge_failed", str(error))
 
     def _scrub(self, now: float) -> None:
         """Look for damage on the disk; where there is some, use the outbox at once, which mends it."""

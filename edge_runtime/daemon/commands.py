@@ -22,7 +22,6 @@ from edge_runtime.messages import (
     AlertShelve,
     AlertUnshelve,
     Command,
-    EventsResend,
     Reply,
     decode_command,
 )
@@ -257,22 +256,5 @@ def unshelving(unshelve: Callable[[str], bool]) -> Obey:
         if not unshelve(command.alert_id):
             raise PayloadFormatError(f"no shelved alarm {command.alert_id}", reason="unknown_alert")
         return f"unshelved {command.alert_id}"
-
-    return obey
-
-
-def resending(resend: Callable[[str, str, int], int]) -> Obey:
-    """Make the obedience to ``events/resend``.
-
-    Parameters
-    ----------
-    resend : callable
-        Takes boot id, series and first number; gives how many events go out again.
-    """
-
-    def obey(command: Command) -> str:
-        assert isinstance(command, EventsResend)
-        count = resend(command.boot_id, command.series, command.from_seq)
-        return f"{count} events are sent again"
 
     return obey

@@ -11,7 +11,6 @@ import sqlite3
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
@@ -46,6 +45,9 @@ SELECT (SELECT coalesce(sum(length(payload)), 0) FROM event WHERE priority <> 2)
 """
 _SET_STATE = "INSERT INTO state (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 _ROOM_SHARE = 64
+#: So many events are deleted in one transaction at most: about 0.1 s on a slow disk.
+PURGE_ROWS = 2000
+_BEYOND = (1 << 63) - 1
 #: By the index of what waits: little of a priority is older than what the broker took last.
 _OLDER = """
 SELECT id, held FROM event
@@ -356,8 +358,24 @@ class Outbox:
         self.n_removed += len(older)
         self._may_purge = True
 
-    def resend(self, boot_id: str, series: str, from_seq: int) -> int:
-        """Put acknowledged events of a series back into the queue, from a sequence number on.
+    def kept_range(self, boot_id: str, series: str, from_seq: int) -> tuple[int, int] | None:
+        """Give the lowest and the highest number of a series that are kept, from one on; None when there is none."""
+        condition = "FROM event WHERE boot_id = ? AND series = ? AND seq >= ?"
+        query = f"SELECT (SELECT min(seq) {condition}), (SELECT max(seq) {condition})"
+        ((first, last),) = self._file.rows(query, (boot_id, series, from_seq) * 2)
+        return None if first is None else (first, last)
+
+    def resend(self, boot_id: str, series: str, from_seq: int, *, below: int | None = None) -> int:
+        """Put acknowledged events of a series back into the queue.
+
+        Parameters
+        ----------
+        boot_id, series : str
+            Whose.
+        from_seq : int
+            The first number.
+        below : int, optional
+            The number before which it ends; by default all that follow are put back.
 
         Returns
         -------
@@ -372,8 +390,8 @@ class Outbox:
         with self._file.transaction("resend events") as database:
             cursor = database.execute(
                 "UPDATE event SET acked_ms = NULL, replayed = 1"
-                " WHERE boot_id = ? AND series = ? AND seq >= ? AND acked_ms IS NOT NULL",
-                (boot_id, series, from_seq),
+                " WHERE boot_id = ? AND series = ? AND seq >= ? AND seq < ? AND acked_ms IS NOT NULL",
+                (boot_id, series, from_seq, _BEYOND if below is None else below),
             )
         self._unsent += cursor.rowcount
         return cursor.rowcount
@@ -386,8 +404,8 @@ class Outbox:
         Returns
         -------
         count : int
-            How many events were deleted. Alerts and verdicts that were never sent are not among them; those that are
-            to be sent once more may be.
+            How many events were deleted; where it is ``PURGE_ROWS`` there may be more to delete. Alerts and verdicts
+            that were never sent are not among them; those that are to be sent once more may be.
 
         Raises
         ------
@@ -398,15 +416,16 @@ class Outbox:
         done_ms = round((now_s - self._retention_s) * 1000)
         aged_ms = round((now_s - self._evidence_max_age_s) * 1000)
         with self._file.transaction("delete old events") as database:
-            doomed = find_past(database, done_ms=done_ms, aged_ms=aged_ms)
+            doomed = find_past(database, done_ms=done_ms, aged_ms=aged_ms, limit=PURGE_ROWS)
             excess = self._bytes - sum(event.size for event in doomed if not event.is_evidence) - self._max_bytes
             if excess > 0:
                 wanted = excess + self._max_bytes // _ROOM_SHARE
-                doomed += find_oldest_delivered(database, wanted, besides={event.id for event in doomed})
+                rest, known = PURGE_ROWS - len(doomed), {event.id for event in doomed}
+                doomed += find_oldest_delivered(database, wanted, besides=known, limit=rest)
             delete(database, doomed)
             forget_ended_sequences(database, self.boot_id)
         self._forget(doomed, dropped="age")
-        self._may_purge = self._bytes <= self._max_bytes
+        self._may_purge = self._bytes <= self._max_bytes or len(doomed) >= PURGE_ROWS
         return len(doomed)
 
     def _evidence_over(self, database: sqlite3.Connection, added: Iterable[Outgoing]) -> list[Doomed]:
@@ -432,9 +451,11 @@ class Outbox:
     def full(self) -> bool:
         """Whether events that were never sent exceed the byte bound alone, so that inputs must wait."""
         if self._bytes > self._max_bytes and self._may_purge:
-            with suppress(HostEnvironmentError):  # a disk that refuses gives no room either
+            try:
                 self.purge()
-        return self._bytes > self._max_bytes
+            except HostEnvironmentError:  # a disk that refuses gives no room either
+                return True
+        return self._bytes > self._max_bytes and not self._may_purge
 
     @property
     def depth(self) -> int:

@@ -6,6 +6,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import closing
+from itertools import islice
 from typing import NamedTuple
 
 _SIZES = "SELECT id, boot_id, series, length(payload), priority = 2, acked_ms IS NOT NULL, held FROM event"
@@ -25,19 +26,22 @@ class Doomed(NamedTuple):
     held: int
 
 
-def find_past(database: sqlite3.Connection, *, done_ms: int, aged_ms: int) -> list[Doomed]:
+def find_past(database: sqlite3.Connection, *, done_ms: int, aged_ms: int, limit: int) -> list[Doomed]:
     """Find events acknowledged before ``done_ms``, and evidence committed before ``aged_ms``, sent or not."""
-    done = database.execute(f"{_SIZES} WHERE acked_ms IS NOT NULL AND acked_ms < ?", (done_ms,)).fetchall()
-    aged = database.execute(f"{_SIZES} WHERE priority = 2 AND committed_ms BETWEEN ? AND ?", (CLOCK_SET_MS, aged_ms))
-    return list({event.id: event for event in (Doomed(*row) for row in (*done, *aged))}.values())
+    done = database.execute(f"{_SIZES} WHERE acked_ms IS NOT NULL AND acked_ms < ? LIMIT ?", (done_ms, limit))
+    found = {event.id: event for event in (Doomed(*row) for row in done)}
+    query = f"{_SIZES} WHERE priority = 2 AND committed_ms BETWEEN ? AND ? LIMIT ?"
+    aged = database.execute(query, (CLOCK_SET_MS, aged_ms, limit))
+    found |= {event.id: event for event in (Doomed(*row) for row in aged)}
+    return list(found.values())[:limit]
 
 
-def find_oldest_delivered(database: sqlite3.Connection, n_bytes: int, *, besides: set[int]) -> list[Doomed]:
+def find_oldest_delivered(database: sqlite3.Connection, n_bytes: int, *, besides: set[int], limit: int) -> list[Doomed]:
     """Find the oldest events that the broker had once, without evidence, that make up so many bytes."""
     # By the table itself, so that the oldest come first without a sort of all of them.
     query = f"{_SIZES} NOT INDEXED WHERE (acked_ms IS NOT NULL OR replayed = 1) AND priority <> 2 ORDER BY id"
     with closing(database.execute(query)) as rows:
-        return _up_to(n_bytes, (event for row in rows if (event := Doomed(*row)).id not in besides))
+        return _up_to(n_bytes, islice((event for row in rows if (event := Doomed(*row)).id not in besides), limit))
 
 
 def find_oldest_evidence(database: sqlite3.Connection, n_bytes: int) -> list[Doomed]:

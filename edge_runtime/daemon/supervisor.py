@@ -78,6 +78,7 @@ class Supervisor(Assembly):
             self._take(self._notes.popleft())
         while not self._journal.fault and (order := self._order_queue.take()) is not None:
             self._obey(order)
+        self._resends.tick()
         if self._reload_wanted and not self._reloader.busy:
             self._reload_wanted = False
             self._reloader.reload()
@@ -123,6 +124,7 @@ class Supervisor(Assembly):
             self._journal.due_in(now),
             self._sender.due_in(now) if self._connected else None,
             self._releases.due_in(now),
+            0.0 if self._resends.busy else None,
             None if deadline is None else deadline - now,
         ]
         return min(_LONGEST_WAIT_S, *(max(0.0, each) for each in due if each is not None))

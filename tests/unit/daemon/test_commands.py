@@ -12,7 +12,6 @@ from edge_runtime.daemon.commands import (
     Orders,
     Promise,
     acknowledging,
-    resending,
     shelving,
     unshelving,
 )
@@ -147,8 +146,3 @@ def test_a_shelving_without_a_time_that_may_be_is_refused_before_anything_is_ask
 def test_unshelving_says_whether_there_was_something_to_unshelve(known: bool, reason: str) -> None:
     reply = answer("alert/unshelve", unshelving(lambda _id: known), alert_id="a1")
     assert (reply.ok, reply.reason) == (known, reason)
-
-
-def test_a_resend_says_how_many_events_come_again() -> None:
-    reply = answer("events/resend", resending(lambda *_: 7), boot_id="b", from_seq=1)
-    assert reply.text == "7 events are sent again"

@@ -265,6 +265,15 @@ def test_what_is_sent_once_more_makes_room_for_what_was_never_sent(tmp_path: Pat
         assert (outbox.depth, outbox.evidence_dropped) == (4, {"bytes": 0, "age": 0})
 
 
+def test_it_is_not_full_while_more_can_be_deleted_than_one_batch(tmp_path: Path, clock: Hands) -> None:
+    with closing(open_outbox(tmp_path, clock=clock)) as outbox:
+        outbox.commit([event(number, payload=bytes(10)) for number in range(1, 4502)], {})
+        outbox.mark_acknowledged(range(1, 4502))
+        outbox.rebound(max_bytes=100, retention_s=60.0, evidence_max_bytes=1000, evidence_max_age_s=60.0)
+        seen = [(outbox.full, outbox.n_kept("boot-1", "alert")) for _ in range(3)]
+    assert seen == [(False, 2501), (False, 501), (False, 9)]
+
+
 def test_it_is_full_as_long_as_what_can_be_purged_is_not_enough(outbox: Outbox) -> None:
     outbox.commit([event(1, payload=bytes(10))], {})
     acknowledge_all(outbox)

@@ -179,6 +179,18 @@ def test_audits_and_purges_come_once_a_minute(office: Office) -> None:
     assert office.incidents == ["sequence_gap:alert"]
 
 
+def test_a_long_purge_goes_on_turn_by_turn_and_does_not_wait_a_minute(office: Office) -> None:
+    office.bookkeeper.look(1.0)
+    office.commit(*range(1, 4502))
+    office.outbox.mark_acknowledged(range(1, 4502))
+    office.clock.now_s += 61.0
+    left = []
+    for turn in range(4):
+        office.bookkeeper.look(61.0 + turn / 10)
+        left.append(office.outbox.n_kept("boot-1", "alert"))
+    assert left == [2501, 501, 0, 0]
+
+
 def test_dropped_evidence_becomes_an_incident_at_once_and_is_counted(office: Office) -> None:
     office.bookkeeper.look(1.0)
     for number in (1, 2, 3):
