@@ -107,13 +107,13 @@ def occlusion_map(run: Run, sample: Array, baseline: Array, column: int) -> npt.
         Output of the whole input minus output of the covered one: 8 x 8 parts of a picture, at most 8 pieces of time by
         16 groups of channels of a window.
     """
-    covered, shape = [sample], _grid(sample.shape)
+    whole = float(run(sample[np.newaxis])[0, column])
+    weights = []
     for region in _regions(sample.shape):
         other = sample.copy()
         other[region] = np.broadcast_to(baseline, sample.shape)[region]
-        covered.append(other)
-    values = run(np.stack(covered))[:, column].astype(np.float64)
-    return np.asarray((values[0] - values[1:]).reshape(shape))
+        weights.append(whole - float(run(other[np.newaxis])[0, column]))
+    return np.array(weights, np.float64).reshape(_grid(sample.shape))
 
 
 def mean_correlation(maps: Sequence[AttributionMaps], groups: Groups = None) -> Figure | None:

@@ -20,8 +20,9 @@ Array = npt.NDArray[Any]
 #: Gives the outputs of the float and the int8 model, in the same engine, for raw samples.
 Predict = Callable[[Array], tuple[Floats, Floats]]
 
-#: So many samples are damaged, spread evenly over the evaluation data.
-MOST_SAMPLES = 500
+#: So many samples are damaged, spread evenly over the evaluation data; fewer large ones, so that memory stays bounded.
+MOST_SAMPLES, FEWEST_SAMPLES = 500, 20
+MOST_BYTES = 256 << 20
 #: Kind and strength for pictures: sigma in pixels, sigma in steps of 255, factor of the light.
 PICTURES: Final = (
     ("blur", 1.0),
@@ -59,6 +60,27 @@ class CorruptionFigure:
     before: Figure
     after: Figure
     drop: Figure
+
+
+def sample_count(sample_bytes: int) -> int:
+    """Say how many samples are damaged.
+
+    Parameters
+    ----------
+    sample_bytes : int
+        Of one raw sample.
+
+    Returns
+    -------
+    count : int
+        500, fewer for samples above half a megabyte, never below 20.
+
+    Examples
+    --------
+    >>> sample_count(128 * 128 * 3), sample_count(2000 * 2000 * 3)
+    (500, 22)
+    """
+    return max(FEWEST_SAMPLES, min(MOST_SAMPLES, MOST_BYTES // max(1, sample_bytes)))
 
 
 def measure_corruption(x: Array, clean: Outcomes, predict: Predict, metric: str) -> tuple[CorruptionFigure, ...]:
@@ -105,15 +127,21 @@ def corrupt_pictures(x: Array, kind: str, strength: float) -> npt.NDArray[np.uin
     damaged : uint8, shape of ``x``
         Saturated; noise is the same for the same samples.
     """
-    if kind == "blur":
-        weights = _gaussian(strength)
-        return _to_bytes(_smooth(_smooth(x.astype(np.float32), weights, 1), weights, 2))
-    if kind == "noise":
-        rng = np.random.default_rng(_SEED)
-        return _to_bytes(np.stack([each + rng.normal(0.0, strength, each.shape) for each in x]))
-    if kind == "exposure":
-        return _to_bytes(x.astype(np.float32) * np.float32(strength))
-    return x
+    if (kind, strength) not in PICTURES:
+        return x
+    rng = np.random.default_rng(_SEED)
+    out = np.empty_like(x)
+    for index, picture in enumerate(x):
+        values = picture.astype(np.float32)
+        if kind == "blur":
+            weights = _gaussian(strength)
+            values = _smooth(_smooth(values, weights, 0), weights, 1)
+        elif kind == "noise":
+            values = values + rng.normal(0.0, strength, picture.shape)
+        else:
+            values = values * np.float32(strength)
+        out[index] = _to_bytes(values)
+    return out
 
 
 def corrupt_windows(x: Array, kind: str, strength: float) -> Floats:

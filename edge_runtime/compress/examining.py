@@ -87,7 +87,7 @@ def _damage(artifact: Artifact, runtimes: tuple[Runtime, Runtime]) -> tuple[Corr
     """Compare the models on damaged samples spread over the evaluation data."""
     evaluation, outcomes = artifact.evaluation_set, artifact.answers
     metric = "accuracy" if artifact.metric == "recall_min" else artifact.metric
-    chosen = spread(len(evaluation), corruption.MOST_SAMPLES)
+    chosen = spread(len(evaluation), corruption.sample_count(evaluation.x[0].nbytes))
     subset = Outcomes(
         outcomes.task,
         outcomes.labels,
