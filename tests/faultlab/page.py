@@ -33,7 +33,7 @@ a persistent session and asks for what it lacks.
   were counted as dropped.
 - *Recovered* is the time from the end of the fault (of a kill: from the kill) until `/ready`, `availability`, a verdict
   on a new part, a new alert, and a health without the fault's reasons were all there. The bound is ten seconds; where
-  other programs use the processors, up to four times as much, as they slow down work that is timed meanwhile.
+  other programs use the processors, up to eight times as much, as they slow down work that is timed meanwhile.
 - *Lost* counts events that were committed and that the consumer lacks, parts without a verdict, and parts with two.
   Parts that the fault itself took from broker or disk are owed by nobody; those rows are marked.
 - The daemon has the shortest keepalive, 5 s, and reconnects within 0.2 s. With the defaults (15 s, up to 8 s) a silent
@@ -131,7 +131,7 @@ def _words(seen: tuple[str, ...]) -> str:
 
 
 def _seconds(entry: Entry) -> str:
-    stretched = f" (machine busy, x{min(4.0, entry.allowance):.1f})" if entry.recovery_s > RECOVERY_S else ""
+    stretched = f" (machine busy, x{min(8.0, entry.allowance):.1f})" if entry.recovery_s > RECOVERY_S else ""
     return f"{entry.recovery_s:.1f}{stretched}"
 
 
