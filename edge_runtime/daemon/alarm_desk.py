@@ -6,7 +6,7 @@ The state of every alarm is checkpointed in one transaction with the events that
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -256,19 +256,28 @@ class AlarmDesk:
 
     def retire_gone(self) -> None:
         """End the alarms whose pipeline, or source in it, is no longer configured: nothing else would clear them."""
-        now = self._clock.monotonic()
-        for key, last in list(self._last.items()):
-            if self._is_configured(last):
-                continue
-            if key in self._book:
-                for transition in self._book.retire(key, now_s=self._lasting()):
-                    ended = tell_command(last, transition, self._gateway, self._stamp("alert"))
-                    text = f"{last.camera or last.asset}: {last.label} is no longer watched by {last.pipeline}"
-                    self._tell(msgspec.structs.replace(ended, text=text))
-                self._say_state(key, b"")
-            del self._last[key]
-            for prefix in (ALARM, ALERT):
-                self._journal.set_state(prefix + key, None, now=now)
+        for last in list(self._last.values()):
+            if not self._is_configured(last):
+                self._retire(last, f"is no longer watched by {last.pipeline}")
+
+    def retire_labels(self, pipeline: str, labels: Container[str]) -> None:
+        """End the alarms of a pipeline whose label its model does not have: nothing else would clear them."""
+        for last in list(self._last.values()):
+            if last.pipeline == pipeline and last.label not in labels:
+                self._retire(last, f"is not among what the model of {pipeline} tells by now")
+
+    def _retire(self, last: Alert, why: str) -> None:
+        """End an alarm that nothing could clear, tell why, and forget it."""
+        key = last.key
+        if key in self._book:
+            for transition in self._book.retire(key, now_s=self._lasting()):
+                ended = tell_command(last, transition, self._gateway, self._stamp("alert"))
+                text = f"{last.camera or last.asset}: {last.label} {why}"
+                self._tell(msgspec.structs.replace(ended, text=text))
+            self._say_state(key, b"")
+        del self._last[key]
+        for prefix in (ALARM, ALERT):
+            self._journal.set_state(prefix + key, None, now=self._clock.monotonic())
 
     def _is_configured(self, alert: Alert) -> bool:
         """Whether the pipeline of an alert still has its source; the gateway itself is always there."""

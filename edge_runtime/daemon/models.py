@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 import msgspec
 
 from edge_runtime.bundle.folder import read_limited
-from edge_runtime.bundle.manifest import ImagePreprocessing
+from edge_runtime.bundle.manifest import ImagePreprocessing, Manifest
 from edge_runtime.bundle.reader import Bundle
 from edge_runtime.bundle.recorded import Triple
 from edge_runtime.bundle.signature import MAX_KEY_BYTES
@@ -27,6 +27,12 @@ class PipelineModel:
     bundle: Bundle
     facts: ModelFacts
     plan: protocol.PipelinePlan
+
+
+def finding_labels(manifest: Manifest) -> frozenset[str]:
+    """Give the labels that a model's findings may carry: all but the normal ones, or its quantity."""
+    labels = {*manifest.labels, manifest.decision.quantity} - {*manifest.decision.normal, ""}
+    return frozenset(labels)
 
 
 def load_models(config: Config, store: BundleStore) -> tuple[dict[str, PipelineModel], dict[str, str]]:

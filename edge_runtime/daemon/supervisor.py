@@ -20,7 +20,7 @@ from edge_runtime.config import load_config
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.assembly import Assembly
 from edge_runtime.daemon.intake import GivenUp, PartSeen
-from edge_runtime.daemon.models import PipelineModel, record_answers
+from edge_runtime.daemon.models import PipelineModel, finding_labels, record_answers
 from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken, Published
 from edge_runtime.daemon.service import find_service_manager, forget_service_manager
 from edge_runtime.daemon.telling import Occasion
@@ -234,8 +234,10 @@ class Supervisor(Assembly):
 
     def _pipeline_changed(self, name: str, status: str, reason: str) -> None:
         self._status.set(name, status, reason, self._dispatcher.facts.get(name))
-        if status == "running" and self._connected:
-            self._reporter.say_installed(name)
+        if status == "running":
+            self._desk.retire_labels(name, finding_labels(self._dispatcher.lineup.models[name].bundle.manifest))
+            if self._connected:
+                self._reporter.say_installed(name)
         self._releases.pipeline_changed(name, status, reason)
 
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:

@@ -324,3 +324,29 @@ def test_a_frame_whose_source_tells_a_later_time_shows_another_part_also_when_it
     office.wall.now_s += 60.0
     office.desk.expect_part("surface", "A-17", received_at=office.wall.now_s, at=office.wall.now_s - 1.0, again=True)
     assert not office.desk.is_decided("surface", "A-17")
+
+
+def test_an_alarm_whose_label_the_new_model_does_not_have_is_ended(office: Office) -> None:
+    office.see(BAD, replace(BAD, label="dent"))
+    office.see(BAD, camera="cam2")
+    after = again(office)
+    after.wall.now_s += 1.0
+    after.desk.retire_labels("surface", {"dent", "stain"})
+    cleared = [alert for alert in after.alerts if alert.event_type == "cleared"]
+    assert sorted(alert.key for alert in cleared) == [KEY, KEY.replace("cam1", "cam2")]
+    assert "not among what the model of surface tells" in cleared[0].text
+    assert (after.events(f"alert/state/{KEY}")[-1], after.desk.summary().active) == (b"", 1)
+
+
+def test_an_alarm_that_was_ended_with_its_label_is_forgotten(office: Office) -> None:
+    office.see(BAD)
+    office.desk.retire_labels("surface", ())
+    assert again(office).desk.summary().active == 0
+    assert sorted(office.outbox.load_state("")) == ["alarms/flood"]
+
+
+def test_alarms_of_other_pipelines_and_of_the_gateway_keep_their_labels(office: Office) -> None:
+    office.see(BAD)
+    office.desk.set_system("disk", active=True, text="the disk is full")
+    office.desk.retire_labels("twin", ())
+    assert office.desk.summary().active == 2

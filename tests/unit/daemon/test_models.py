@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,9 +12,9 @@ from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.arrays import Packed, pack
-from edge_runtime.daemon.models import record_answers, trusted_pems
+from edge_runtime.daemon.models import finding_labels, record_answers, trusted_pems
 from edge_runtime.errors import BundleCompatibilityError, HostEnvironmentError
-from tests.bundles import TRUSTED, TRUSTED_PEM, image_bundle, trusting_store
+from tests.bundles import TRUSTED, TRUSTED_PEM, image_bundle, trusting_store, window_bundle
 
 BUNDLE = read_bundle(image_bundle(), TRUSTED)
 
@@ -64,3 +65,14 @@ def test_a_key_that_cannot_be_read_is_told_by_its_path(tmp_path: Path) -> None:
     (tmp_path / "trust" / "other.pem").mkdir()
     with pytest.raises(HostEnvironmentError, match=r"other\.pem"):
         trusted_pems(store)
+
+
+@pytest.mark.parametrize(
+    ("sealed", "labels"),
+    [(image_bundle, {"crack", "stain"}), (window_bundle, {"remaining_useful_life"})],
+    ids=["classes", "quantity"],
+)
+def test_findings_may_carry_the_labels_that_are_faults_or_the_quantity(
+    sealed: Callable[[], bytes], labels: set[str]
+) -> None:
+    assert finding_labels(read_bundle(sealed(), TRUSTED).manifest) == labels
