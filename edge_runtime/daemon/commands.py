@@ -14,7 +14,7 @@ from msgspec.structs import replace
 
 from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.intake import UNFORESEEN
-from edge_runtime.daemon.trail import Trail
+from edge_runtime.daemon.trail import KEPT, Trail
 from edge_runtime.errors import EdgeRuntimeError, MessageError, PayloadFormatError
 from edge_runtime.messages import (
     MAX_COMMAND_BYTES,
@@ -30,7 +30,8 @@ from edge_runtime.mqtt.interface import Incoming
 _log = logging.getLogger(__name__)
 audit = logging.getLogger("edge_runtime.audit")
 
-_REMEMBERED = 1024
+#: As many as the trail keeps: what it names as obeyed is not obeyed again.
+_REMEMBERED = KEPT
 _WAITING = 64
 
 
@@ -106,7 +107,7 @@ class Orders:
         for issuer, reply in trail.answered(_REMEMBERED) if trail is not None else ():
             self._answered[issuer, reply.command, reply.id] = reply
 
-    def take(self, name: str, payload: bytes, answer: Callable[[Reply], None]) -> None:
+    def take(self, name: str, payload: bytes, answer: Callable[[Reply], None], *, retained: bool = False) -> None:
         """Obey a command, or say why not.
 
         Parameters
@@ -118,6 +119,9 @@ class Orders:
         answer : callable
             Takes the reply, now or when what was promised has happened: the same one again for an id of the same
             issuer that was answered before, also by an earlier run. It may be sent when the journal has committed.
+        retained : bool
+            The broker kept it: nobody knows when it was given, and it comes again at every new session. One that was
+            not answered before is refused.
         """
         received_ms = round(self._clock.wall() * 1000)
         try:
@@ -138,7 +142,7 @@ class Orders:
             answer(before)
             return
         self._promised[key] = [answer]
-        outcome = self._carry_out(name, command)
+        outcome = self._refuse_retained(name, command) if retained else self._carry_out(name, command)
         if isinstance(outcome, Reply):
             self._settle(name, command, outcome, received_ms)
         else:
@@ -164,6 +168,10 @@ class Orders:
         """Refuse what is no command."""
         audit.info("command=%r reason=%s text=%r", name[:128], reason, text[:256])
         return self._reply("", name, reason=reason, text=text)
+
+    def _refuse_retained(self, name: str, command: Command) -> Reply:
+        text = "the broker kept this command, so it may be old; remove it there and give it unretained with a new id"
+        return self._reply(command.id, name, reason="retained", text=text)
 
     def _carry_out(self, name: str, command: Command) -> Reply | Promise:
         obey = self._obey.get(name)

@@ -256,7 +256,8 @@ class Supervisor(Assembly):
             self._metrics.commands.labels(known, "ok" if reply.ok else reply.reason).inc()
             self._journal.finish(OrderToken(message, reply), now=self._clock.monotonic())
 
-        self._orders.take(self._front.command_name(message.topic) or "", message.payload, answer)
+        name = self._front.command_name(message.topic) or ""
+        self._orders.take(name, message.payload, answer, retained=message.retain)
 
     # The end ----------------------------------------------------------------------------------------------------
 

@@ -14,7 +14,7 @@ from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.commands import Orders
 from edge_runtime.daemon.journal import Journal
 from edge_runtime.daemon.outbox import Outbox
-from edge_runtime.daemon.trail import AUDIT, Entry, Trail, read_trail
+from edge_runtime.daemon.trail import AUDIT, KEPT, Entry, Trail, read_trail
 from edge_runtime.errors import HostEnvironmentError, PayloadFormatError
 from edge_runtime.messages import Command, Reply
 from tests.unit.daemon.outboxes import Hands
@@ -44,11 +44,17 @@ class Run:
         return f"acknowledged by {command.issuer}"
 
     def take(
-        self, command_id: str = "c1", *, issuer: str = "ann", name: str = "alert/ack", alert_id: str = "a"
+        self,
+        command_id: str = "c1",
+        *,
+        issuer: str = "ann",
+        name: str = "alert/ack",
+        alert_id: str = "a",
+        retained: bool = False,
     ) -> Reply:
         payload = json.dumps({"issuer": issuer, "id": command_id, "alert_id": alert_id}).encode()
         replies: list[Reply] = []
-        self.orders.take(name, payload, replies.append)
+        self.orders.take(name, payload, replies.append, retained=retained)
         (reply,) = replies
         return reply
 
@@ -112,6 +118,38 @@ def test_the_same_id_of_another_issuer_or_command_is_another(outbox: Outbox) -> 
     after.take(issuer="bob")
     assert after.take(name="alert/unshelve").reason == "unsupported"
     assert after.obeyed == ["c1"]
+
+
+def test_a_retained_command_is_refused_and_audited_once(outbox: Outbox) -> None:
+    run = Run(outbox)
+    replies = [run.take(retained=True) for _ in range(3)]
+    run.commit()
+    after = Run(outbox)
+    replies.append(after.take(retained=True))
+    assert [(reply.ok, reply.reason) for reply in replies] == [(False, "retained")] * 4
+    assert (run.obeyed, after.obeyed, len(after.entries())) == ([], [], 1)
+
+
+def test_a_command_that_was_obeyed_and_is_then_found_retained_gets_its_first_answer(outbox: Outbox) -> None:
+    run = Run(outbox)
+    first = run.take()
+    assert run.take(retained=True) == first
+    assert run.obeyed == ["c1"]
+
+
+@pytest.mark.parametrize("n_restarts", [0, 1])
+def test_as_many_commands_are_known_as_the_trail_keeps(outbox: Outbox, n_restarts: int) -> None:
+    run = Run(outbox)
+    for number in range(KEPT + 1):
+        run.take(f"c{number}")
+    run.commit()
+    for _ in range(n_restarts):
+        run = Run(outbox)
+    n_obeyed = len(run.obeyed)
+    run.take("c1")
+    assert len(run.obeyed) == n_obeyed
+    run.take("c0")
+    assert len(run.obeyed) == n_obeyed + 1
 
 
 def test_numbers_go_on_over_restarts(outbox: Outbox) -> None:
