@@ -109,13 +109,17 @@ def saving(source_bytes: int, target_bytes: int, distance: int) -> int:
 
 
 def find_slides(program: Program, order: Sequence[int], blocks: Sequence[Block]) -> Slides:
-    """Pairs of blocks that may overlap: the source dies in the step in which the target begins."""
+    """Pairs of blocks that may overlap: the source dies in the step in which the target begins.
+
+    A block with a graph output never dies: the caller reads it after the last step.
+    """
+    kept = {port.buffer for port in program.outputs}
     home = {buffer: index for index, block in enumerate(blocks) for buffer in block.buffers}
     found: Slides = {}
     for position, index in enumerate(order):
         for source, target, distance, unit in program.steps[index].slides:
             a, b = home[source], home[target]
-            if a != b and blocks[a].last == position == blocks[b].first:
+            if a != b and blocks[a].last == position == blocks[b].first and kept.isdisjoint(blocks[a].buffers):
                 found[a, b] = (distance, unit)
     return found
 

@@ -69,7 +69,8 @@ def random_model(seed: int) -> bytes:
     Returns
     -------
     data : bytes
-        A .tflite file of 2 to about 12 operators that both tflite-micro and the emitter take.
+        A .tflite file of 2 to about 12 operators that both tflite-micro and the emitter take, with one to five outputs;
+        the end of the chain is the first.
     """
     maker = GraphMaker(np.random.default_rng(seed))
     shape = (1, *(int(maker.dice.integers(1, 11)) for _ in range(2)), maker.pick(1, 2, 3, 4, 5, 7, 8, 16))
@@ -97,7 +98,20 @@ def random_model(seed: int) -> bytes:
         current = last
     if current == first:
         current = leaky_relu(maker, current)
-    return write_model([Subgraph(tuple(maker.tensors), tuple(maker.operators), (first,), (current,))])
+    outputs = (current, *_more_outputs(maker, first, current))
+    return write_model([Subgraph(tuple(maker.tensors), tuple(maker.operators), (first,), outputs)])
+
+
+def _more_outputs(maker: GraphMaker, first: int, last: int) -> list[int]:
+    """Up to four other outputs in half of the graphs: what operators hand on, and the graph's input itself.
+
+    What the last operator reads is often among them: nothing may be written over it at the very end.
+    """
+    if maker.dice.random() < 0.5:  # noqa: PLR2004 - a fair coin
+        return []
+    made = [index for index in (first, *(op.outputs[0] for op in maker.operators)) if index != last]
+    chosen = [int(index) for index in maker.dice.permutation(made)[: maker.pick(1, 2, 4)]]
+    return chosen if made[-1] in chosen or maker.pick(0, 1, 1) == 0 else [made[-1], *chosen[1:]]
 
 
 def variable_model(seed: int, *, initialised: bool) -> bytes:

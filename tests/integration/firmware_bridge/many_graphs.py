@@ -95,21 +95,22 @@ def _run(
     return decode_outputs(manifest, run_tool([str(program)], stdin=commands), len(records))
 
 
-def _expected(model: bytes, records: list[tuple[Any, ...]], resets: set[int]) -> list[Any]:
+def _expected(model: bytes, n_outputs: int, records: list[tuple[Any, ...]], resets: set[int]) -> list[Record]:
     from tflite_micro.python.tflite_micro import runtime  # noqa: PLC0415 - loads the interpreter into this process
 
-    found, interpreter = [], None
+    found: list[Record] = []
+    interpreter = None
     for index, record in enumerate(records):
         if interpreter is None or index in resets:
             interpreter = runtime.Interpreter.from_bytes(model, arena_size=_ARENA_BYTES)
         interpreter.set_input(record[0], 0)
         interpreter.invoke()
-        found.append(interpreter.get_output(0).copy())
+        found.append(tuple(interpreter.get_output(port).copy() for port in range(n_outputs)))
     return found
 
 
 def compare(seed: int, place: str, work: Path, objects: list[str]) -> int:
-    """Return how many outputs of one random graph differ from the reference."""
+    """Return how many records of one random graph differ from the reference in any output."""
     model, target = random_model(seed), find_target(_target_of(place), 8192)
     prepared = prepare(model, target)
     emission = emit_program(prepared.program, prepared.plan, target, "net")
@@ -117,8 +118,12 @@ def compare(seed: int, place: str, work: Path, objects: list[str]) -> int:
         (work / name).write_text(emission.files[name])
     records, resets = make_samples(emission.manifest.inputs, N_INPUTS - 4, seed), {0, N_INPUTS // 2}
     outputs = _run(place, work, objects, emission.manifest, records, resets)
-    expected = _expected(model, records, resets)
-    return sum(ours[0].tobytes() != theirs.tobytes() for ours, theirs in zip(outputs, expected, strict=True))
+    expected = _expected(model, len(emission.manifest.outputs), records, resets)
+    return sum(_codes(ours) != _codes(theirs) for ours, theirs in zip(outputs, expected, strict=True))
+
+
+def _codes(record: Record) -> list[bytes]:
+    return [values.tobytes() for values in record]
 
 
 def _target_of(place: str) -> str:

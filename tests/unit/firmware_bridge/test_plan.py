@@ -73,6 +73,25 @@ def test_smlad_targets_get_more_scratch_for_convolutions() -> None:
     assert scratch == {"rv32": 36, "cortex-m4": 288}
 
 
+@pytest.mark.parametrize("with_input", [False, True])
+def test_output_that_the_last_step_reads_is_not_slid_over(with_input: bool) -> None:
+    """The step writes behind what it has read, but the caller reads the features, or the input, after it."""
+    graph = maker()
+    source = current = graph.tensor((1, 6, 6, 4), "int8", CODE)
+    outputs = [source] if with_input else []
+    for _ in range(1 if with_input else 2):
+        target = graph.tensor((1, 6, 6, 4), "int8", CODE)
+        weights = graph.constant(np.ones((4, 3, 3, 4), np.int8), Quantization((0.01,), (0,), 0))
+        options = {"padding": 0, "stride_w": 1, "stride_h": 1, "activation": 0, "dilation_w": 1, "dilation_h": 1}
+        graph.operator("CONV_2D", [current, weights, -1], [target], options)
+        outputs.append(target)
+        current = target
+    program, plan = _planned(model_of(graph, (source,), tuple(outputs)))
+    a, b = (plan.offset_of[port.buffer] for port in program.outputs)
+    assert program.steps[-1].slides
+    assert abs(a - b) >= 6 * 6 * 4
+
+
 def test_plan_is_the_same_every_time() -> None:
     assert _planned(_branches())[1] == _planned(_branches())[1]
 
