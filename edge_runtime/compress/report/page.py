@@ -16,7 +16,7 @@ _STYLE = """
 body{font:15px/1.5 system-ui,sans-serif;margin:0 auto;max-width:1080px;padding:24px;color:#1f2328;background:#fff}
 h1{font-size:26px;margin:0 0 4px}h2{font-size:19px;margin:36px 0 8px;border-bottom:1px solid #d0d7de;padding-bottom:4px}
 table{border-collapse:collapse;margin:8px 0}th,td{padding:4px 18px 4px 0;text-align:left;vertical-align:top}
-th{font-weight:600;color:#57606a}td.n,th.n{text-align:right;font-variant-numeric:tabular-nums}
+th{font-weight:600;color:#57606a}td.n,th.n{text-align:right;white-space:nowrap;font-variant-numeric:tabular-nums}
 tr+tr td{border-top:1px solid #eaeef2}.wide{overflow-x:auto}
 .met{color:#1a7f37}.missed,.unproved{color:#cf222e;font-weight:600}.note{color:#57606a}
 .badge{display:inline-block;padding:2px 12px;border-radius:12px;color:#fff;background:#1a7f37}
@@ -198,7 +198,7 @@ def _confusion(name: str, rows: Sequence[Sequence[int]], labels: Sequence[str]) 
 def _decision(record: Record) -> str:
     if not record.verdicts:
         return ""
-    parts = [("in the bundle", record.decision)]
+    parts = [("of the int8 model", record.decision)]
     if record.decision_before is not None:
         parts.insert(0, ("of the recipe, before compression", record.decision_before))
     return "".join(
