@@ -121,7 +121,7 @@ class Assembly(abc.ABC):
         self._lasting.resume(self._outbox.load_state(LASTING).get(LASTING))
         self._topics = Topics(config.gateway.root, config.gateway.id)
         self._session = self._make_session()
-        self._front = Front(self._session, self._topics, self._complaints, lambda: clock_quality(self._clock.wall()))
+        self._front = self._make_front()
         self._intake = Intake(
             config,
             metrics=self._metrics,
@@ -276,6 +276,12 @@ class Assembly(abc.ABC):
         self._verdicts = []
         dispatcher.lineup.on_built = self._built
         return dispatcher
+
+    def _make_front(self) -> Front:
+        def is_input(topic: str) -> bool:  # the intake is made later
+            return self._intake.listens_to(topic)
+
+        return Front(self._session, self._topics, self._complaints, lambda: clock_quality(self._clock.wall()), is_input)
 
     def _make_trail(self) -> Trail:
         stored = self._outbox.load_state(AUDIT)

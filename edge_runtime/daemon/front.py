@@ -55,15 +55,23 @@ class Front:
         Logs what can never be published.
     quality : callable
         How far the wall clock can be trusted now; written into every message that does not say it yet.
+    is_input : callable
+        Whether a topic is one that inputs come on; no reply goes there.
     """
 
     def __init__(
-        self, session: BrokerSession, topics: Topics, complaints: Complaints, quality: Callable[[], ClockQuality]
+        self,
+        session: BrokerSession,
+        topics: Topics,
+        complaints: Complaints,
+        quality: Callable[[], ClockQuality],
+        is_input: Callable[[str], bool],
     ) -> None:
         self._session = session
         self._topics = topics
         self._complaints = complaints
         self._quality = quality
+        self._is_input = is_input
         self._waiting: dict[str, Outgoing] = {}
         self._answers: deque[Outgoing] = deque(maxlen=_ANSWERS)
 
@@ -155,10 +163,17 @@ class Front:
         self._hand_over(Outgoing(self._topics.pipe_result(message.pipeline), self._write(message)))
 
     def answer(self, command: Incoming, reply: Reply) -> None:
-        """Answer a command where its sender wants it; an unreadable one without a response topic stays unanswered."""
-        if not (reply.id or command.response_topic):
+        """Answer a command where its sender wants it, if a reply may go there, else on ``reply/<id>``.
+
+        An unreadable command without such a response topic stays unanswered.
+        """
+        topic = command.response_topic
+        if topic and (not self._topics.may_reply_on(topic) or self._is_input(topic)):
+            self._complaints.say("sending", "broker", "response_topic_refused", f"no reply goes to {topic[:128]!r}")
+            topic = None
+        if not (reply.id or topic):
             return
-        topic = command.response_topic or self._topics.reply(reply.id)
+        topic = topic or self._topics.reply(reply.id)
         answer = Outgoing(topic, encode(reply), 1, correlation_data=command.correlation_data)
         if not self._hand_over(answer):
             self._answers.append(answer)

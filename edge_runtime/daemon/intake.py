@@ -228,6 +228,10 @@ class Intake:
         """Topic filters and their QoS."""
         return [(pattern, source.qos) for source in self._sources.values() for pattern in topics_of(source)]
 
+    def listens_to(self, topic: str) -> bool:
+        """Whether a message on a topic would be an input."""
+        return self._match(topic) is not None
+
     def source_of(self, topic_filter: str) -> str:
         """Give the source that one of the subscriptions is for; ``unknown`` when it is gone."""
         return next((name for pattern, name in self._filters if pattern == topic_filter), "unknown")

@@ -9,6 +9,7 @@ from typing import Literal
 from msgspec import Struct
 
 from edge_runtime import messages
+from edge_runtime.topic_filters import filter_fault
 
 _SEGMENT = re.compile(r"[a-z0-9_.-]{1,128}")
 _FORBIDDEN = re.compile(r"[^a-z0-9_.-]+")
@@ -124,6 +125,33 @@ class Topics:
     def reply(self, command_id: str) -> str:
         """Give the topic of a :class:`~edge_runtime.messages.Reply` to a command without response topic."""
         return self._join("reply", segment(command_id))
+
+    def may_reply_on(self, topic: str) -> bool:
+        """Tell whether a reply may go to a topic that a command names.
+
+        Parameters
+        ----------
+        topic : str
+            Any text.
+
+        Returns
+        -------
+        allowed : bool
+            False for wildcards and other illegal topics, those of brokers (``$``), of the fleet's bundles and of this
+            gateway, except below its own ``reply/``: nobody may have us write a message of ours, or a command to us.
+
+        Examples
+        --------
+        >>> topics = Topics("edge", "press-4")
+        >>> topics.may_reply_on("panel/7/answers"), topics.may_reply_on("edge/press-4/alert/event")
+        (True, False)
+        """
+        if filter_fault(topic) is not None or "+" in topic or "#" in topic or topic.startswith("$"):
+            return False
+        own = f"{self.root}/{self.gateway}/"
+        if f"{topic}/".startswith(own):
+            return topic.startswith(f"{own}reply/")
+        return not topic.startswith(f"{self.root}/fleet/")
 
     def commands(self) -> str:
         """Give the filter of all commands."""

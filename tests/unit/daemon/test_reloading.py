@@ -83,7 +83,9 @@ class House:
         self.hall = hall = Hall(folder)
         config, topics = load_config(self.file), Topics("edge", "gw1")
         gateway = Gateway("boot-1", "c" * 64)
-        front = Front(Session(BrokerSettings(client_id="gw1")), topics, hall.complaints, lambda: "unset")
+        front = Front(
+            Session(BrokerSettings(client_id="gw1")), topics, hall.complaints, lambda: "unset", lambda _: False
+        )
         inlet = Inlet(
             BrokerSettings(client_id="gw1"),
             hall.intake,
