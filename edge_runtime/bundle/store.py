@@ -265,6 +265,17 @@ class BundleStore:
             self._folder.save_ledger(ledger.with_entry(name, entry.with_active(stored.sha256)))
         return stored
 
+    def require_writable(self) -> None:
+        """Write the ledger as it is, so that a disk that refuses is known before anything depends on it.
+
+        Raises
+        ------
+        HostEnvironmentError
+            If the disk refuses.
+        """
+        with self._folder.changing():
+            self._folder.save_ledger(self._folder.read_ledger())
+
     def rollback(self, name: str, release: int | None = None) -> StoredRelease:
         """Go back by hand to a release that was installed before, by default the one that ran before this.
 

@@ -23,6 +23,7 @@ from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel, load_model
 from edge_runtime.daemon.protocol import Done
 from edge_runtime.daemon.release_book import Course, Release, ReleaseBook
+from edge_runtime.daemon.release_retries import Retries
 from edge_runtime.daemon.rollout import Trial
 from edge_runtime.daemon.side_by_side import Lane, NoLane, Settle, SideBySide
 from edge_runtime.daemon.trial_lane import TrialLane
@@ -31,7 +32,6 @@ from edge_runtime.messages import Command, ModelPromote, ModelRollback
 
 _log = logging.getLogger(__name__)
 
-_RETRY_S, _LONGEST_RETRY_S = 1.0, 10.0
 _WEIGH_EVERY_S = 0.5
 #: A trial that compared nothing for so long makes room for that of another model.
 _STARVED_S = 60.0
@@ -42,6 +42,8 @@ _WORDS = {"grew": "memory"}
 _OURSELVES = "gateway"
 #: Courses in which inputs of both models are compared.
 _BEFORE: tuple[Course, ...] = ("", "shadow", "canary")
+#: Courses in which another model is to run; they need no trial to be over.
+_SWITCHING: tuple[Course, ...] = ("going_back", "promoting")
 
 #: Tells when a swap has ended: nothing when the new models run, else why everything stays as it was.
 Ended = Callable[[str], None]
@@ -143,8 +145,8 @@ class Releases:
         self._underway: _Underway | None = None
         self._swapping: set[str] = set()
         self._tried: dict[str, int] = {}
-        self._not_before = 0.0
-        self._n_retries = 0
+        self._arrived: set[str] = set()
+        self._retries = Retries(clock.monotonic)
         self._remind_at = 0.0
 
     # What happens -----------------------------------------------------------------------------------------------
@@ -160,8 +162,8 @@ class Releases:
         """Do what is due."""
         now = self._clock.monotonic()
         self._arrivals.poll()
-        if now >= self._not_before:
-            self._begin_due()
+        self._switch_due()
+        self._begin_due()
         if self._underway is not None:
             self._follow(self._underway, now)
         if now >= self._remind_at:
@@ -198,7 +200,8 @@ class Releases:
         """Take over other pipelines and keys; a trial that is under way begins again on them."""
         self._end_trial()
         self._config, self._trusted = config, trusted
-        self._not_before = 0.0
+        self._arrived.clear()
+        self._retries.clear()
 
     def close(self) -> None:
         """Let every input go and end all processes; what is under way goes on at the next start."""
@@ -224,23 +227,25 @@ class Releases:
         Raises
         ------
         EdgeRuntimeError
-            If it cannot be read from the store.
+            If it cannot be read from the store, or the store cannot be written.
         """
         name = release.model
         models = self._load(name, release.release)
         p95_ms = 0.0
         if self._underway is not None and self._underway.model == name:
             p95_ms = self._underway.trial.reference_p95_ms
-            self._end_trial()
         active = self._store.active(name)
         release = replace(self._with_origin(release), p95_ms=p95_ms or release.p95_ms, reason=reason)
         if not models:
-            self._store.activate(name, release.release)
+            self._activate(name, release.release)
             self._book.change_course(release, "promoted", f"{reason}; no pipeline runs it", share=1.0)
             return
         if active is not None and active.sha256 == release.sha256:
             self._begin_probation(release)
             return
+        self._store.require_writable()
+        if self._underway is not None and self._underway.model == name:
+            self._end_trial()
         self._book.change_course(release, "promoting", reason, share=release.share)
         self._swapping.add(name)
         self._running.swap(models, ended=partial(self._promoted, name, self._running.worker_bytes))
@@ -269,13 +274,25 @@ class Releases:
 
     # Trials -----------------------------------------------------------------------------------------------------
 
+    def _switch_due(self) -> None:
+        """Go on with ways back and promotions that failed, or that a kill cut short; no trial holds them up."""
+        for release in self._book:
+            if release.course in _SWITCHING and self._may_take_up(release):
+                self._attempt(release, partial(self._go_on, release))
+
     def _begin_due(self) -> None:
-        """Begin the next trial, and take up what a killed process left."""
+        """Begin the next trial."""
         if self._underway is not None or self._swapping:
             return
         for release in sorted(self._book, key=lambda each: self._tried.get(each.model, 0)):
-            if release.state == "ready" and self._attempt(release, partial(self._go_on, release)):
+            if release.course in _SWITCHING or not self._may_take_up(release):
+                continue
+            if self._attempt(release, partial(self._go_on, release)):
                 return
+
+    def _may_take_up(self, release: Release) -> bool:
+        """Whether a release has its pause behind it."""
+        return release.state == "ready" and release.model not in self._swapping and self._retries.due(release.model)
 
     def _go_on(self, release: Release) -> bool:
         """Begin or take up what a release that is ready needs; False when that is nothing."""
@@ -354,7 +371,7 @@ class Releases:
             facts={pipeline: model.facts for pipeline, model in models.items()},
             count=lambda result: self._metrics.trial_inputs.labels(name, result).inc(),
         )
-        self._n_retries = 0
+        self._retries.forget(name)
         self._tried[name] = max(self._tried.values(), default=0) + 1
         self._underway = _Underway(name, trial, side, fed_at=self._clock.monotonic())
 
@@ -364,12 +381,12 @@ class Releases:
             taken = step()
         except (OSError, HostEnvironmentError) as error:
             _log.warning("stage=processing the rollout of %s waits: %s", release.model, error)
-            self._retry_later()
+            self._retries.later(release.model)
         except EdgeRuntimeError as error:
             self.go_back(release, f"refused: {error}", automatic=True)
         else:
             return taken
-        return True
+        return False
 
     def _follow(self, underway: _Underway, now: float) -> None:
         """Compare, weigh, and act on what the trial says."""
@@ -438,7 +455,7 @@ class Releases:
             self.go_back(release, f"swap: {refusal}", automatic=True)
             return
         try:
-            self._store.activate(name, release.release)
+            self._activate(name, release.release)
         except EdgeRuntimeError as error:
             self.go_back(replace(release, course="probation"), f"store: {error}", automatic=True)
             return
@@ -447,19 +464,20 @@ class Releases:
             self._underway.before_bytes = before_bytes
 
     def _swap_back(self, release: Release) -> None:
-        """Run and activate the release before."""
+        """Run the release before, then activate it: a disk that refuses must not keep a bad model running."""
         name = release.model
+        if name in self._arrived:
+            self._settle_back(release)
+            return
         try:
             if release.from_release is None:
                 raise HostEnvironmentError("the release before is not known")
             models = self._load(name, release.from_release)
-            self._store.activate(name, release.from_release)
         except EdgeRuntimeError as error:
-            _log.error("event=roll_back_failed model=%s reason=%r", name, str(error))
-            self._retry_later()
+            self._fail_back(name, str(error))
             return
         if not models:
-            self._went_back(name, "")
+            self._settle_back(release)
             return
         self._swapping.add(name)
         self._running.swap(models, ended=partial(self._went_back, name))
@@ -471,20 +489,37 @@ class Releases:
         if release is None or release.course != "going_back":
             return
         if refusal:
-            _log.error("event=roll_back_failed model=%s reason=%r", name, refusal)
-            self._retry_later()
+            self._fail_back(name, refusal)
             return
+        self._arrived.add(name)
+        self._settle_back(release)
+
+    def _settle_back(self, release: Release) -> None:
+        """Have the store agree with what runs again."""
+        name = release.model
+        assert release.from_release is not None
+        try:
+            self._activate(name, release.from_release)
+        except EdgeRuntimeError as error:
+            self._fail_back(name, str(error))
+            return
+        self._arrived.discard(name)
+        self._retries.forget(name)
         _log.warning(
             "event=model_rolled_back model=%s release=%s reason=%r", name, release.from_release, release.reason
         )
-        self._n_retries = 0
         self._book.change_course(release, "rolled_back", release.reason)
 
-    def _retry_later(self) -> None:
-        """Leave it for a while, longer each time: whoever mends it may take hours."""
-        pause_s = min(_LONGEST_RETRY_S, _RETRY_S * 2.0 ** min(self._n_retries, 8))
-        self._n_retries += 1
-        self._not_before = self._clock.monotonic() + pause_s
+    def _fail_back(self, name: str, reason: str) -> None:
+        """Try the way back again later."""
+        _log.error("event=roll_back_failed model=%s reason=%r", name, reason)
+        self._retries.later(name)
+
+    def _activate(self, name: str, release: int) -> None:
+        """Activate a release, unless it is active already: nothing is written then."""
+        active = self._store.active(name)
+        if active is None or active.release != release:
+            self._store.activate(name, release)
 
     # What there is ----------------------------------------------------------------------------------------------
 
