@@ -22,6 +22,7 @@ from edge_runtime.compress.coverage import measure_coverage
 from edge_runtime.compress.data.checking import examine_sets, refuse, settle_preprocessing
 from edge_runtime.compress.data.health import as_text
 from edge_runtime.compress.data.sets import Sets, read_sets
+from edge_runtime.compress.data.spool import take
 from edge_runtime.compress.dataset import spread
 from edge_runtime.compress.defaults import default_decision
 from edge_runtime.compress.description import describe
@@ -187,7 +188,7 @@ def _convert(artifact: Artifact, options: _Options) -> Artifact:
     """Quantize in the child process, from preprocessed calibration samples."""
     calibration = artifact.calibration_set
     chosen = spread(len(calibration), artifact.recipe.data.calibration_samples)
-    inputs = artifact.prepare(calibration.x[chosen], artifact.float_input)
+    inputs = artifact.prepare(take(calibration.x, chosen, what="calibration"), artifact.float_input)
     folder = artifact.folder
     np.save(folder / "calibration.npy", inputs)
     options.say(f"quantizing to int8 from {len(chosen)} samples")

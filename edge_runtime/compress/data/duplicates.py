@@ -9,7 +9,7 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from edge_runtime.compress.data.spool import Spool, chunks
+from edge_runtime.compress.data.spool import Spool, chunks, take
 from edge_runtime.compress.dataset import Dataset
 
 Floats = npt.NDArray[np.float32]
@@ -26,7 +26,7 @@ MIN_VALUES: Final = 8
 _COURSE: Final = 0.05
 _SIDE: Final = 16
 _MAX_FEATURES: Final = 256
-_BLOCK: Final = 2048
+_BLOCK: Final = 1024
 _EXAMPLES: Final = 5
 #: A thumbnail whose grey levels deviate less than this from the mean picture tells nothing about which part it shows.
 _FLAT: Final = 1.0
@@ -165,12 +165,12 @@ def find_near(evaluation: npt.NDArray[Any], other: npt.NDArray[Any]) -> Indices:
         centre, scale = _per_channel(centre, scale, x_channels)
     limit = 2 - 2 * PICTURE_CORRELATION if pictures else WINDOW_DISTANCE**2 * ours.shape[1]
     nearest = np.full(len(evaluation), -1, np.intp)
-    for start in range(0, len(ours), _BLOCK):
-        mine = _prepared(ours[start : start + _BLOCK], centre, scale, pictures=pictures)
+    for start, features in chunks(ours, at_most=_BLOCK):
+        mine = _prepared(features, centre, scale, pictures=pictures)
         best = np.full(len(mine), np.inf, np.float32)
         index = np.zeros(len(mine), np.intp)
-        for first in range(0, len(theirs), _BLOCK):
-            yours = _prepared(theirs[first : first + _BLOCK], centre, scale, pictures=pictures)
+        for first, others in chunks(theirs, at_most=_BLOCK):
+            yours = _prepared(others, centre, scale, pictures=pictures)
             distance = _distances(mine, yours)
             closest = distance.argmin(axis=1)
             value = distance[np.arange(len(mine)), closest]
@@ -178,7 +178,8 @@ def find_near(evaluation: npt.NDArray[Any], other: npt.NDArray[Any]) -> Indices:
             best[better], index[better] = value[better], closest[better] + first
         found = best <= limit
         if not pictures:
-            found &= _same_course(mine, _prepared(theirs[index], centre, scale, pictures=False), x_channels)
+            closest_ones = _prepared(take(theirs, index, what="windows"), centre, scale, pictures=False)
+            found &= _same_course(mine, closest_ones, x_channels)
         nearest[start : start + len(mine)][found] = index[found]
     return nearest
 

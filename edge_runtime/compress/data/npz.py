@@ -19,7 +19,7 @@ from edge_runtime.errors import CalibrationError
 
 Array = npt.NDArray[Any]
 
-_BLOCK_BYTES: Final = 8 << 20
+_BLOCK_BYTES: Final = 1 << 20
 _MAX_MEMBERS: Final = 64
 _BAD: Final = (ValueError, EOFError, zipfile.BadZipFile, zlib.error, AttributeError, TypeError, NotImplementedError)
 

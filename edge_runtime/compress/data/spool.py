@@ -16,10 +16,11 @@ from edge_runtime.errors import CalibrationError
 Array = npt.NDArray[Any]
 
 #: Fewer bytes than this stay in memory.
-MEMORY_BYTES: Final = 32 << 20
+MEMORY_BYTES: Final = 8 << 20
 #: More than this is refused.
 MAX_BYTES: Final = 16 << 30
-_CHUNK_BYTES: Final = 8 << 20
+_CHUNK_BYTES: Final = 1 << 20
+_GATHERED: Final = 64
 
 
 class Spool:
@@ -124,7 +125,7 @@ class Spool:
 
 
 def chunks(samples: Array, *, at_most: int | None = None) -> Iterator[tuple[int, Array]]:
-    """Walk over samples in blocks of a few megabytes, giving the memory of mapped files back behind.
+    """Walk over samples in blocks of a megabyte, giving the memory of mapped files back behind.
 
     Parameters
     ----------
@@ -142,11 +143,16 @@ def chunks(samples: Array, *, at_most: int | None = None) -> Iterator[tuple[int,
     """
     size = max(1, _CHUNK_BYTES // max(1, samples[:1].nbytes))
     size = size if at_most is None else min(size, at_most)
-    mapped = getattr(samples, "_mmap", None)
     for start in range(0, len(samples), size):
         yield start, samples[start : start + size]
-        if isinstance(mapped, mmap.mmap):
-            mapped.madvise(mmap.MADV_DONTNEED)
+        _release(samples)
+
+
+def _release(samples: Array) -> None:
+    """Give back the memory of a mapped file: it is read again where it is needed again."""
+    mapped = getattr(samples, "_mmap", None)
+    if isinstance(mapped, mmap.mmap):
+        mapped.madvise(mmap.MADV_DONTNEED)
 
 
 def take(samples: Array, indices: npt.NDArray[np.intp], *, what: str) -> Array:
@@ -166,8 +172,14 @@ def take(samples: Array, indices: npt.NDArray[np.intp], *, what: str) -> Array:
     chosen : array, shape (k, ...)
     """
     if len(indices) * max(1, samples[:1].nbytes) <= MEMORY_BYTES:
-        return samples[indices]
+        chosen = np.empty((len(indices), *samples.shape[1:]), samples.dtype)
+        # The kernel maps the neighbours of every page that is touched, so even a small choice is made step by step.
+        for start in range(0, len(indices), _GATHERED):
+            chosen[start : start + _GATHERED] = samples[indices[start : start + _GATHERED]]
+            _release(samples)
+        return chosen
     with Spool(samples.shape[1:], samples.dtype, what=what) as spool:
         for _, block in chunks(indices, at_most=max(1, _CHUNK_BYTES // max(1, samples[:1].nbytes))):
             spool.append(samples[block])
+            _release(samples)
         return spool.finish()
