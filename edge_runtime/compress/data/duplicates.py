@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from edge_runtime.compress.data.spool import Spool, chunks, take
-from edge_runtime.compress.dataset import Dataset
+from edge_runtime.compress.dataset import Dataset, spread
 
 Floats = npt.NDArray[np.float32]
 Indices = npt.NDArray[np.intp]
@@ -29,7 +29,9 @@ _MAX_FEATURES: Final = 256
 _BLOCK: Final = 1024
 _EXAMPLES: Final = 5
 #: A thumbnail whose grey levels deviate less than this from the mean picture tells nothing about which part it shows.
-_FLAT: Final = 1.0
+_FLAT: Final = 0.3
+#: Pairs that are compared; beyond that, evaluation samples at even distances stand for all.
+_MAX_PAIRS: Final = 200_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +46,9 @@ class Leak:
         Those that are in the other set too, and those beyond them that have a near-duplicate there.
     idle : int
         Exact copies that are not counted: nothing changes in them (a standing machine, a black picture).
-    searched_near : bool
-        Whether near-duplicates were looked for: samples of few values meet by chance.
+    searched_near : int
+        Evaluation samples for which near-duplicates were looked for: all, fewer of large sets, and none where samples
+        have few values, which meet by chance.
     examples : tuple of (kind, name, name)
         A few pairs: evaluation sample, other sample.
     """
@@ -54,7 +57,7 @@ class Leak:
     exact: int = 0
     near: int = 0
     idle: int = 0
-    searched_near: bool = True
+    searched_near: int = 0
     examples: tuple[tuple[str, str, str], ...] = ()
 
 
@@ -126,10 +129,11 @@ def find_leak(evaluation: Dataset, other: Dataset, ours: Prints, theirs: Prints)
     idle = (matches >= 0) & ours.constant
     exact = (matches >= 0) & ~ours.constant
     examples = [("exact", int(index), int(matches[index])) for index in np.flatnonzero(exact)[:_EXAMPLES]]
-    searched = int(np.prod(evaluation.x.shape[1:])) >= MIN_VALUES
     near = np.full(len(evaluation), -1, np.intp)
-    if searched:
-        near = find_near(evaluation.x, other.x)
+    looked = np.zeros(0, np.intp)
+    if int(np.prod(evaluation.x.shape[1:])) >= MIN_VALUES:
+        looked = spread(len(evaluation), max(_MAX_PAIRS // len(other), _BLOCK))
+        near[looked] = find_near(take(evaluation.x, looked, what="evaluation"), other.x)
         near[(matches >= 0) | ours.constant] = -1
         examples += [("near", int(index), int(near[index])) for index in np.flatnonzero(near >= 0)[:_EXAMPLES]]
     return Leak(
@@ -137,7 +141,7 @@ def find_leak(evaluation: Dataset, other: Dataset, ours: Prints, theirs: Prints)
         int(exact.sum()),
         int((near >= 0).sum()),
         int(idle.sum()),
-        searched,
+        len(looked),
         tuple((kind, evaluation.name(mine), other.name(yours)) for kind, mine, yours in examples),
     )
 
@@ -242,11 +246,15 @@ def _moments(*sets: Floats) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.flo
 
 
 def _thumbnails(x: npt.NDArray[Any]) -> Floats:
-    """Give grey thumbnails of 16 x 16 by the mean over areas."""
+    """Give grey thumbnails of 16 x 16 by the mean over areas, with the fall of light taken off."""
     height, width = min(_SIDE, x.shape[1]), min(_SIDE, x.shape[2])
     rows = np.linspace(0, x.shape[1], height + 1).astype(np.intp)
     columns = np.linspace(0, x.shape[2], width + 1).astype(np.intp)
     areas = np.diff(rows)[:, None] * np.diff(columns)[None, :]
+    down, right = (axis.ravel() for axis in np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j])
+    terms = np.stack([np.ones_like(down), down, right, down**2, right**2, down * right], axis=1)
+    # Light falls off smoothly over a scene: what a parabola says is the lamp's, the rest is the part's.
+    light = np.linalg.qr(terms)[0].astype(np.float32)
     with Spool((height * width,), np.float32, what="thumbnails") as spool:
         for _, block in chunks(x):
             planes = block if block.ndim == 4 else block[..., None]  # noqa: PLR2004 - with channels
@@ -255,7 +263,8 @@ def _thumbnails(x: npt.NDArray[Any]) -> Floats:
                 grey += planes[..., channel]
             grey /= planes.shape[3]
             sums = np.add.reduceat(np.add.reduceat(grey, rows[:-1], axis=1), columns[:-1], axis=2)
-            spool.append((sums / areas).reshape(len(block), -1))
+            thumbnails = (sums / areas).reshape(len(block), -1)
+            spool.append(thumbnails - (thumbnails @ light) @ light.T)
         return spool.finish()
 
 

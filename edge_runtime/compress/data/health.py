@@ -65,7 +65,7 @@ class LeakHealth(Struct, frozen=True):
     exact: int
     near: int
     idle: int
-    searched_near: bool
+    searched_near: int  #: evaluation samples that were compared for near copies
     examples: tuple[tuple[str, str, str], ...]
 
 
@@ -288,7 +288,11 @@ def as_text(health: DataHealth, accept: Sequence[str] = ()) -> list[str]:
             lines.append(f"  of {each.rows.get('samples', 0)} rows: {told}")
     lines += _channel_table(health.channels)
     for leak in health.leaks:
-        near = f"{leak.near} nearly" if leak.searched_near else "near ones not looked for (few values per sample)"
+        near = (
+            f"{leak.near} of {leak.searched_near} nearly"
+            if leak.searched_near
+            else "near ones not looked for (few values per sample)"
+        )
         idle = f", {leak.idle} standing still" if leak.idle else ""
         lines.append(f"evaluation samples that are in {leak.other} too: {leak.exact} exactly, {near}{idle}")
         lines += [f"  {kind}: {ours} = {other}" for kind, ours, other in leak.examples]
