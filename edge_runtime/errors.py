@@ -29,6 +29,10 @@ class HostEnvironmentError(EdgeRuntimeError):
     exit_code = 5
 
 
+class StoreBusyError(HostEnvironmentError):
+    """Another program holds the bundle store at this moment; the same can be tried again."""
+
+
 class ConfigError(EdgeRuntimeError):
     """The configuration is not usable.
 

@@ -13,7 +13,7 @@ from edge_runtime.bundle.durable import TEMPORARY_SUFFIX, Disk, replace_durably
 from edge_runtime.bundle.ledger import Ledger, StoredRelease, decode_ledger, empty_ledger
 from edge_runtime.bundle.manifest import canonical_json
 from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES, read_unverified
-from edge_runtime.errors import BundleError, HostEnvironmentError
+from edge_runtime.errors import BundleError, HostEnvironmentError, StoreBusyError
 
 logger = logging.getLogger(__name__)
 
@@ -29,10 +29,13 @@ class StoreFolder:
         The folder; it is made when something is first written.
     disk : Disk
         Writes the files; another one in tests.
+    wait : bool
+        Whether a change waits for another program that holds the store, or is refused.
     """
 
-    def __init__(self, root: Path, disk: Disk) -> None:
+    def __init__(self, root: Path, disk: Disk, *, wait: bool = True) -> None:
         self.root = root
+        self._lock = fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB
         self._disk = disk
 
     @property
@@ -86,6 +89,8 @@ class StoreFolder:
 
         Raises
         ------
+        StoreBusyError
+            If another program holds it, and this one does not wait.
         HostEnvironmentError
             If the disk refuses, with its reason.
         """
@@ -94,7 +99,7 @@ class StoreFolder:
                 folder.mkdir(parents=True, exist_ok=True)
             lock = os.open(self.root / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+                self._take(lock)
                 for path in sorted(self.root.rglob(f"*{TEMPORARY_SUFFIX}")):
                     self.remove(path)
                 yield
@@ -103,6 +108,13 @@ class StoreFolder:
         except OSError as error:
             reason = error.strerror or str(error)
             raise HostEnvironmentError(f"{self.root}: the bundle store cannot be written: {reason}") from error
+
+    def _take(self, lock: int) -> None:
+        """Take the lock."""
+        try:
+            fcntl.flock(lock, self._lock)
+        except BlockingIOError as error:
+            raise StoreBusyError(f"{self.root}: another program works in the bundle store; try again") from error
 
     def write(self, path: Path, data: bytes) -> None:
         """Put a file in place, atomically and durably; call with the lock held.

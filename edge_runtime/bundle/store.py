@@ -58,6 +58,8 @@ class BundleStore:
         Writes the files; another one in tests.
     clock : callable
         Wall clock, s since the epoch.
+    wait : bool
+        Whether a change waits for another program that works in the store; else it raises ``StoreBusyError``.
 
     Attributes
     ----------
@@ -75,8 +77,9 @@ class BundleStore:
         max_total_bytes: int = 256 << 20,
         disk: Disk | None = None,
         clock: Callable[[], float] = time.time,
+        wait: bool = True,
     ) -> None:
-        self._folder = StoreFolder(root, Disk() if disk is None else disk)
+        self._folder = StoreFolder(root, Disk() if disk is None else disk, wait=wait)
         self._keep_per_name = keep_per_name
         self._max_total_bytes = max_total_bytes
         self._clock = clock

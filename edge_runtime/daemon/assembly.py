@@ -15,6 +15,7 @@ from pathlib import Path
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import Config, config_sha256
 from edge_runtime.daemon import lifecycle, protocol
+from edge_runtime.daemon.answer_recorder import AnswerRecorder
 from edge_runtime.daemon.clock import Clock, clock_quality
 from edge_runtime.daemon.commands import OrderQueue, Orders, acknowledging, shelving, unshelving
 from edge_runtime.daemon.complaints import Complaints
@@ -97,17 +98,17 @@ class Assembly(abc.ABC):
         self._notes: deque[Note] = deque()
         self._order_queue = OrderQueue()
         self._disk_trouble = ""
-        self._connected = self._ready = False
+        self._connected = self._ready = self._stopping = False
         self._no_commands: tuple[str, ...] = ()
         self._wake_fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self._stopping = False
         self._lasting = LastingClock(real, kernel_boot_id())
         self._state = claim_finished(Path(config.gateway.state_dir))
         self._ids = EventIds(lambda: round(self._clock.wall() * 1000))
         self._gateway = Gateway(self._ids.next().lower(), config_sha256(config))
         self._metrics = Metrics()
         self._complaints = Complaints(self._clock.monotonic)
-        self._store = BundleStore(Path(config.bundles.store))
+        self._store = BundleStore(Path(config.bundles.store), wait=False)  # the loop waits for nobody
+        self._answers = AnswerRecorder(self._store, self._clock.monotonic)
         self._models, refused = load_models(config, self._store)
         self._outbox = Outbox(
             self._state.folder / "outbox.sqlite",

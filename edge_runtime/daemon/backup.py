@@ -10,9 +10,10 @@ import os
 import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 from urllib.parse import quote
 
 from edge_runtime import __version__
@@ -81,7 +82,7 @@ def back_up(config_path: Path, target: Path) -> BackedUp:
         with tempfile.TemporaryDirectory(prefix=".backup-", dir=target.absolute().parent) as folder:
             copy = Path(folder) / "outbox.sqlite"
             schema, last_ms, n_unsent = _copy_outbox(Path(config.gateway.state_dir) / "outbox.sqlite", copy)
-            with _reading(Path(config.bundles.store)) as bundles:
+            with _opened(Path(config.bundles.store)) as bundles:
                 sources = {CONFIG: config_path, OUTBOX: copy, **bundles}
                 contents = Contents(
                     gateway=config.gateway.id,
@@ -120,30 +121,40 @@ def _copy_outbox(path: Path, copy: Path) -> tuple[int, int | None, int]:
 
 
 @contextmanager
-def _reading(store: Path) -> Iterator[dict[str, Path]]:
-    """Give the files of the bundle store by their names in a backup; nothing changes there meanwhile."""
+def _opened(store: Path) -> Iterator[dict[str, Path]]:
+    """Give the files of the bundle store by their names in a backup, as they are at one moment.
+
+    The store's lock is held only while they are opened: the store replaces files and never writes into one, so that
+    what is open stays as it is.
+    """
+    with ExitStack() as opened:
+        sources = {}
+        for path, file in _open_all(store, opened).items():
+            source = Path(f"/proc/self/fd/{file.fileno()}")
+            _require_public(path, source)
+            sources[f"bundles/{path.relative_to(store).as_posix()}"] = source
+        yield sources
+
+
+def _open_all(store: Path, opened: ExitStack) -> dict[Path, BinaryIO]:
+    """Open every file of the store that belongs into a backup, while nothing changes there."""
     lock_path = store / "lock"
     if not lock_path.exists():
-        yield {}
-        return
+        return {}
     lock = os.open(lock_path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         fcntl.flock(lock, fcntl.LOCK_SH)
-        found = {}
-        for path in sorted(store.rglob("*")):
-            name = f"bundles/{path.relative_to(store).as_posix()}"
-            if path.is_file() and not path.is_symlink() and limit_of(name) is not None:
-                _require_public(path)
-                found[name] = path
-        yield found
+        paths = [path for path in sorted(store.rglob("*")) if path.is_file() and not path.is_symlink()]
+        wanted = [path for path in paths if limit_of(f"bundles/{path.relative_to(store).as_posix()}") is not None]
+        return {path: opened.enter_context(path.open("rb")) for path in wanted}
     finally:
         os.close(lock)
 
 
-def _require_public(path: Path) -> None:
+def _require_public(path: Path, source: Path) -> None:
     """Refuse a private key that somebody put among the trusted ones."""
     if path.suffix == ".pem":
         try:
-            parse_public_key(path.read_bytes(), str(path))
+            parse_public_key(source.read_bytes(), str(path))
         except UsageError as error:
             raise HostEnvironmentError(f"{path}: no public key; remove it from the trusted keys: {error}") from error

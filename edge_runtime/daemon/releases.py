@@ -27,7 +27,7 @@ from edge_runtime.daemon.release_retries import Retries
 from edge_runtime.daemon.rollout import Trial
 from edge_runtime.daemon.side_by_side import Lane, NoLane, Settle, SideBySide
 from edge_runtime.daemon.trial_lane import TrialLane
-from edge_runtime.errors import EdgeRuntimeError, HostEnvironmentError
+from edge_runtime.errors import EdgeRuntimeError, HostEnvironmentError, StoreBusyError
 from edge_runtime.messages import Command, ModelPromote, ModelRollback
 
 _log = logging.getLogger(__name__)
@@ -144,6 +144,7 @@ class Releases:
         self._make_lane = make_lane or self._trial_lane
         self._underway: _Underway | None = None
         self._swapping: set[str] = set()
+        self._unswitched: dict[str, int] = {}
         self._tried: dict[str, int] = {}
         self._arrived: set[str] = set()
         self._retries = Retries(clock.monotonic)
@@ -162,6 +163,8 @@ class Releases:
         """Do what is due."""
         now = self._clock.monotonic()
         self._arrivals.poll()
+        for name, before_bytes in list(self._unswitched.items()):
+            self._promoted(name, before_bytes, "")
         self._switch_due()
         self._begin_due()
         if self._underway is not None:
@@ -448,6 +451,7 @@ class Releases:
     def _promoted(self, name: str, before_bytes: int, refusal: str) -> None:
         """Take the end of the swap to a new model."""
         self._swapping.discard(name)
+        self._unswitched.pop(name, None)
         release = self._book.find(name)
         if release is None or release.course != "promoting":
             return
@@ -456,6 +460,10 @@ class Releases:
             return
         try:
             self._activate(name, release.release)
+        except StoreBusyError:  # it runs already; the store's switch is made as soon as another program lets it
+            self._swapping.add(name)
+            self._unswitched[name] = before_bytes
+            return
         except EdgeRuntimeError as error:
             self.go_back(replace(release, course="probation"), f"store: {error}", automatic=True)
             return

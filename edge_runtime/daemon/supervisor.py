@@ -14,17 +14,18 @@ import os
 import select
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 from edge_runtime.config import load_config
 from edge_runtime.daemon import protocol
 from edge_runtime.daemon.assembly import Assembly
 from edge_runtime.daemon.intake import GivenUp, PartSeen
-from edge_runtime.daemon.models import PipelineModel, finding_labels, record_answers
+from edge_runtime.daemon.models import PipelineModel, finding_labels
 from edge_runtime.daemon.notes import Connected, Disconnected, Note, OrderToken, Published
 from edge_runtime.daemon.service import find_service_manager, forget_service_manager
 from edge_runtime.daemon.telling import Occasion
-from edge_runtime.errors import BrokerError, BundleError, HostEnvironmentError
+from edge_runtime.errors import BrokerError, BundleError
 from edge_runtime.messages import OFFLINE, STOPPED, Reply
 from edge_runtime.mqtt.codec import FramePayload, SensorBlock
 from edge_runtime.mqtt.interface import Incoming, Outgoing
@@ -84,6 +85,7 @@ class Supervisor(Assembly):
             self._reloader.reload()
         self._dispatcher.poll()
         self._releases.poll()
+        self._answers.poll()
         self._desk.decide_overdue(self._dispatcher.facts)
         self._desk.tick()
         self._disk_trouble = "disk_stuck" if self._journal.fault else "outbox_full" if self._outbox.full else ""
@@ -224,13 +226,15 @@ class Supervisor(Assembly):
         if built.answers is not None:
             try:
                 self._dispatcher.lineup.bind(model.bundle.digest, built.answers)
-                record_answers(self._store, model.bundle, built.answers)
+                self._answers.record(model.bundle, built.answers, partial(self._not_recorded, built.pipeline))
             except BundleError as error:
                 return str(error)
-            except HostEnvironmentError as error:
-                self._complaints.say("processing", built.pipeline, "answers_not_recorded", str(error))
-                self._health.hold(f"answers_not_recorded:{built.pipeline}")
         return ""
+
+    def _not_recorded(self, pipeline: str, reason: str) -> None:
+        """Tell that the next start will be a first run again."""
+        self._complaints.say("processing", pipeline, "answers_not_recorded", reason)
+        self._health.hold(f"answers_not_recorded:{pipeline}")
 
     def _pipeline_changed(self, name: str, status: str, reason: str) -> None:
         self._status.set(name, status, reason, self._dispatcher.facts.get(name))

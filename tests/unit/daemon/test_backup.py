@@ -17,9 +17,12 @@ import pytest
 
 from edge_runtime.backup_command import backup as backup_command
 from edge_runtime.backup_command import restore as restore_command
+from edge_runtime.bundle.durable import Disk
+from edge_runtime.bundle.folder import StoreFolder
 from edge_runtime.bundle.reader import read_bundle
 from edge_runtime.bundle.store import BundleStore
-from edge_runtime.daemon.archive import limit_of, open_archive
+from edge_runtime.daemon import backup
+from edge_runtime.daemon.archive import limit_of, open_archive, write_archive
 from edge_runtime.daemon.backup import back_up
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.restoring import restore
@@ -108,6 +111,24 @@ def test_a_backup_is_made_while_another_process_has_the_outbox_open(gateway: Gat
     with open_archive(file) as archive:
         archive.extract("state/outbox.sqlite", gateway.folder / "copy.sqlite")
     assert unsent(gateway.folder / "copy.sqlite")[-1] == "boot-2-alert-1"
+
+
+def test_the_store_is_not_held_while_a_backup_is_written(
+    gateway: Gateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real, store = write_archive, gateway.folder / "bundles"
+
+    def changing(*arguments: Any) -> None:
+        with StoreFolder(store, Disk(), wait=False).changing():  # a daemon removes and replaces files meanwhile
+            for path in (store / "bundles").iterdir():
+                path.unlink()
+            (store / "ledger.new").write_text("{}")
+            (store / "ledger.new").rename(store / "ledger.json")
+        real(*arguments)
+
+    monkeypatch.setattr(backup, "write_archive", changing)
+    restore(gateway.back_up(), tmp_path / "new" / "gateway.toml")
+    assert BundleStore(tmp_path / "new" / "bundles").load("tiny-surface").manifest.name == "tiny-surface"
 
 
 def test_a_file_that_is_there_is_not_overwritten(gateway: Gateway) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from edge_runtime.bundle.durable import Disk
+from edge_runtime.bundle.folder import StoreFolder
 from edge_runtime.daemon.installing import Progress
 from edge_runtime.daemon.release_book import RELEASE
 from edge_runtime.daemon.rollout import Compared
@@ -110,6 +112,19 @@ def test_promotion_that_the_worker_refuses_leaves_all_as_it_was(shop: Workshop) 
     shop.command("model/promote", sha256=DIGESTS[2])
     shop.worker.finish("it died")
     assert (shop.active(), shop.rollouts[-1].stage, shop.rollouts[-1].reason) == (1, "rolled_back", "swap: it died")
+
+
+def test_store_that_another_program_holds_delays_the_switch_and_nothing_else(shop: Workshop) -> None:
+    shop.put(1, active=True)
+    shop.arrive(2)
+    shop.command("model/promote", sha256=DIGESTS[2])
+    with StoreFolder(shop.store.root, Disk()).changing():
+        shop.worker.finish()
+        shop.releases.poll()
+        before = (shop.active(), shop.release.course, list(shop.worker.asked))
+    shop.releases.poll()
+    assert before == (1, "promoting", [{"surface": 2}])
+    assert (shop.active(), shop.release.course, shop.worker.asked) == (2, "probation", [{"surface": 2}])
 
 
 def test_passed_probation_is_told(shop: Workshop) -> None:

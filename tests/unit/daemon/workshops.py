@@ -117,7 +117,7 @@ class Workshop:
         self.config = config
         self.hands = Hands()
         self.clock = Clock(self.hands, lambda: self.hands.now_s - 1e9)
-        self.store: BundleStore = trusting_store(folder / "bundles")
+        self.store = BundleStore(trusting_store(folder / "bundles").root, wait=False)
         self.outbox: Outbox = open_outbox(folder, clock=self.hands)
         self.candidates: list[ModelCandidate] = []
         self.rollouts: list[ModelRollout] = []
