@@ -55,7 +55,7 @@ class Contents(Struct, frozen=True, kw_only=True):
     gateway: Annotated[str, Meta(max_length=64)]
     edge_runtime: Annotated[str, Meta(max_length=64)]
     outbox_schema: Annotated[int, Meta(ge=1)]
-    last_committed_ms: int | None
+    last_committed_lasting_ms: int | None = None
     files: dict[str, Member]
 
 

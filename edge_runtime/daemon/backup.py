@@ -50,7 +50,7 @@ class BackedUp:
             "bytes": self.path.stat().st_size,
             "files": len(self.contents.files),
             "unsent_events": self.n_unsent,
-            "last_committed_ms": self.contents.last_committed_ms,
+            "last_committed_lasting_ms": self.contents.last_committed_lasting_ms,
         }
 
 
@@ -88,7 +88,7 @@ def back_up(config_path: Path, target: Path) -> BackedUp:
                     gateway=config.gateway.id,
                     edge_runtime=__version__,
                     outbox_schema=schema,
-                    last_committed_ms=last_ms,
+                    last_committed_lasting_ms=last_ms,
                     files={name: measure(path) for name, path in sources.items()},
                 )
                 part.unlink(missing_ok=True)

@@ -23,6 +23,7 @@ MIN_READER = 2
 #: So long a commit waits for another program that holds the file, s; the daemon does nothing else meanwhile.
 _PATIENCE_S = 1.0
 
+_HELD = ", held INTEGER NOT NULL DEFAULT 0"
 _TABLES = (
     """CREATE TABLE IF NOT EXISTS event (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -97,6 +98,32 @@ def open_database(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def find_foreign(database: sqlite3.Connection) -> str:
+    """Name what an outbox of this release does not consist of: a trigger, a view, a table or index that is not ours.
+
+    Tables and indices are compared by their definition: one of ours under its name may do other things. Nothing of the
+    file is carried out meanwhile.
+
+    Returns
+    -------
+    name : str
+        Kind and name of the first; empty where there is none.
+    """
+    first = _TABLES[0].replace(_HELD, "")
+    ours = {_normal(statement) for statement in (*_TABLES, *_ADDED, *_INDICES, first)}
+    database.execute("PRAGMA trusted_schema=OFF")
+    for kind, name, statement in database.execute("SELECT type, name, sql FROM sqlite_master ORDER BY name"):
+        by_sqlite = (kind == "index" and statement is None) or (kind, name) == ("table", "sqlite_sequence")
+        if not by_sqlite and _normal(str(statement)) not in ours:
+            return f"{kind} {name}"[:200]
+    return ""
+
+
+def _normal(statement: str) -> str:
+    """Give a definition as SQLite keeps it, without spaces."""
+    return "".join(statement.replace("IF NOT EXISTS ", "", 1).split())
 
 
 def create_empty(path: Path) -> None:

@@ -19,7 +19,7 @@ from edge_runtime.bundle.durable import Disk
 from edge_runtime.bundle.folder import StoreFolder
 from edge_runtime.config import Config, load_config, parse_config
 from edge_runtime.daemon.archive import CONFIG, OUTBOX, Archive, open_archive
-from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION, rename_durably
+from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION, find_foreign, rename_durably
 from edge_runtime.daemon.state import UNFINISHED, claim_state_dir
 from edge_runtime.errors import ConfigError, HostEnvironmentError
 
@@ -129,6 +129,17 @@ def _stage(archive: Archive, staged: Path) -> int:
         archive.extract(name, target)
     try:
         with closing(sqlite3.connect(staged / OUTBOX)) as database:
+            (schema,) = database.execute("PRAGMA user_version").fetchone()
+            listed = archive.contents.outbox_schema
+            if schema != listed:
+                raise HostEnvironmentError(
+                    f"the backup holds no outbox that can be read: it has schema {schema}, the list says {listed}"
+                )
+            foreign = find_foreign(database)
+            if foreign:
+                raise HostEnvironmentError(
+                    f"the backup is refused: its outbox holds what is not this release's: {foreign}"
+                )
             (found,) = database.execute("PRAGMA integrity_check(1)").fetchone()
             (n_unsent,) = database.execute("SELECT count(*) FROM event WHERE acked_ms IS NULL").fetchone()
     except sqlite3.Error as error:

@@ -24,12 +24,14 @@ from edge_runtime.bundle.store import BundleStore
 from edge_runtime.daemon import backup
 from edge_runtime.daemon.archive import limit_of, open_archive, write_archive
 from edge_runtime.daemon.backup import back_up
+from edge_runtime.daemon.downgrading import downgrade
 from edge_runtime.daemon.outbox import Outbox
 from edge_runtime.daemon.restoring import restore
 from edge_runtime.daemon.state import claim_state_dir
 from edge_runtime.errors import ConfigError, HostEnvironmentError
 from edge_runtime.terminal import run_command
 from tests.bundles import TRUSTED, image_bundle, trusting_store
+from tests.unit.daemon.first_schema import write_first_schema
 from tests.unit.daemon.outboxes import event
 
 CONFIG = b'[gateway]\nid = "gw1"\n[broker]\nusername = "gw1"\npassword_file = "secret"\n'
@@ -347,6 +349,50 @@ def test_a_backup_without_a_readable_outbox_is_refused(gateway: Gateway, tmp_pat
     file = rewrite(gateway.back_up(), consistent(outbox))
     with pytest.raises(HostEnvironmentError, match="no outbox that can be read"):
         restore(file, tmp_path / "new" / "gateway.toml")
+
+
+@pytest.mark.parametrize(
+    ("statement", "word"),
+    [
+        (
+            "CREATE TRIGGER evil AFTER INSERT ON event BEGIN UPDATE event SET acked_ms=1 WHERE id=new.id; END",
+            "trigger evil",
+        ),
+        ("CREATE VIEW evil AS SELECT 1", "view evil"),
+        ("CREATE VIRTUAL TABLE evil USING fts5(x)", "table evil"),
+        ("CREATE TABLE evil (x)", "table evil"),
+        ("DROP INDEX event_held; CREATE UNIQUE INDEX event_held ON event (retain, priority, id)", "index event_held"),
+        ("DROP TABLE state; CREATE TABLE state (key TEXT PRIMARY KEY, value BLOB CHECK (0))", "table state"),
+        ("DROP TABLE state; CREATE VIEW state AS SELECT 'a' AS key, x'00' AS value", "view state"),
+        ("PRAGMA user_version=1", "the list says 2"),
+    ],
+)
+def test_an_outbox_that_is_more_than_data_is_refused(
+    gateway: Gateway, tmp_path: Path, statement: str, word: str
+) -> None:
+    file, copy = gateway.back_up(), tmp_path / "outbox.sqlite"
+    with open_archive(file) as archive:
+        archive.extract("state/outbox.sqlite", copy)
+    with closing(sqlite3.connect(copy)) as database:
+        database.executescript(statement)
+    changed = rewrite(file, consistent(copy.read_bytes()))
+    with pytest.raises(HostEnvironmentError, match=word):
+        restore(changed, tmp_path / "new" / "gateway.toml")
+    assert not list((tmp_path / "new").rglob("outbox.sqlite"))
+
+
+def test_the_backup_of_a_first_release_is_put_back(gateway: Gateway, tmp_path: Path) -> None:
+    for path in gateway.outbox.parent.glob("outbox.sqlite*"):
+        path.unlink()
+    write_first_schema(gateway.outbox)
+    restore(gateway.back_up(), tmp_path / "new" / "gateway.toml")
+    with closing(Outbox(tmp_path / "new" / "state" / "outbox.sqlite", boot_id="boot-2")) as outbox:
+        assert outbox.depth == 5
+
+
+def test_a_backup_of_a_downgraded_outbox_is_put_back(gateway: Gateway, tmp_path: Path) -> None:
+    downgrade(gateway.outbox.parent, 1)
+    assert restore(gateway.back_up(), tmp_path / "new" / "gateway.toml").n_unsent == 3
 
 
 def test_a_backup_with_a_damaged_outbox_is_refused(gateway: Gateway, tmp_path: Path) -> None:
