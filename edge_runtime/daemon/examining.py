@@ -16,6 +16,8 @@ from pathlib import Path
 from edge_runtime.config import Http
 from edge_runtime.daemon.lasting import LASTING, lasting_now
 from edge_runtime.daemon.lines import Line
+from edge_runtime.daemon.mending import is_damage
+from edge_runtime.daemon.outbox_file import strangers
 from edge_runtime.daemon.outbox_schema import SCHEMA_VERSION
 from edge_runtime.daemon.state import find_unfinished
 
@@ -62,7 +64,7 @@ def examine_outbox(folder: Path, *, now_s: float) -> Line:
             n_waiting, oldest_ms = database.execute(_WAITING).fetchone()
             mark = database.execute("SELECT value FROM state WHERE key = ?", (LASTING,)).fetchone()
     except sqlite3.Error as error:
-        return Line("fault", "outbox", _damaged(path, str(error)), 5)
+        return _unread(path, error)
     if verdict != "ok":
         return Line("fault", "outbox", _damaged(path, str(verdict)), 5)
     if not n_waiting:
@@ -70,6 +72,16 @@ def examine_outbox(folder: Path, *, now_s: float) -> Line:
     age_s = max(0.0, (now_s if mark is None else lasting_now(mark[0])) - oldest_ms / 1000)
     words = f"whole; {n_waiting} events wait for the broker, the oldest for {age_s:.0f} s"
     return Line("note" if age_s > _OLD_S else "ok", "outbox", words)
+
+
+def _unread(path: Path, error: sqlite3.Error) -> Line:
+    """Say why an outbox could not be looked at; only some reasons are damage."""
+    if is_damage(error):
+        return Line("fault", "outbox", _damaged(path, str(error)), 5)
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return Line("note", "outbox", f"{path} is busy: another program holds it; try again")
+    words = f"{path} cannot be read by this user ({error}); repeat as the user of the daemon, or as root"
+    return Line("note", "outbox", words)
 
 
 def _damaged(path: Path, reason: str) -> str:
@@ -81,6 +93,9 @@ def _damaged(path: Path, reason: str) -> str:
 def examine_set_aside(folder: Path) -> Iterable[Line]:
     """Name what earlier faults left behind for a person."""
     kinds = {"set-aside": "inputs that took workers down", "corrupt-*": "damaged databases that were set aside"}
+    taken = sorted(strangers(folder / "outbox.sqlite"))
+    if taken:
+        yield Line("note", "set aside", f"{len(taken)} files that had taken the outbox's name, the last as {taken[-1]}")
     for pattern, what in kinds.items():
         found = [
             each for kept in sorted(folder.glob(pattern)) for each in ([kept] if "*" in pattern else kept.iterdir())

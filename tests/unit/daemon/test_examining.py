@@ -6,6 +6,8 @@ import sqlite3
 from contextlib import closing
 from pathlib import Path
 
+import pytest
+
 from edge_runtime.config import Http
 from edge_runtime.daemon.examining import examine_outbox, examine_port, examine_set_aside, is_held
 from edge_runtime.daemon.outbox import Outbox, Outgoing, Priority
@@ -42,6 +44,52 @@ def test_events_that_wait_for_long_deserve_a_note(tmp_path: Path) -> None:
 def test_file_that_is_no_database_is_a_fault(tmp_path: Path) -> None:
     (tmp_path / "outbox.sqlite").write_bytes(b"no database at all" * 1000)
     assert examine_outbox(tmp_path, now_s=NOW_S).level == "fault"
+
+
+class Refusing:
+    """A database that answers every question with an error of SQLite."""
+
+    def __init__(self, code: int, words: str) -> None:
+        self.error = sqlite3.OperationalError(words)
+        self.error.sqlite_errorcode = code
+
+    def execute(self, *_: object) -> object:
+        raise self.error
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+@pytest.mark.parametrize(
+    ("code", "words", "level", "told"),
+    [
+        (sqlite3.SQLITE_CANTOPEN, "unable to open database file", "note", "cannot be read by this user"),
+        (sqlite3.SQLITE_PERM, "access permission denied", "note", "cannot be read by this user"),
+        (
+            sqlite3.SQLITE_READONLY_CANTINIT,
+            "attempt to write a readonly database",
+            "note",
+            "cannot be read by this user",
+        ),
+        (sqlite3.SQLITE_BUSY, "database is locked", "note", "is busy"),
+        (sqlite3.SQLITE_LOCKED, "database table is locked", "note", "is busy"),
+        (sqlite3.SQLITE_CORRUPT, "database disk image is malformed", "fault", "is damaged"),
+    ],
+)
+def test_outbox_that_cannot_be_looked_at_is_not_called_damaged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, words: str, level: str, told: str
+) -> None:
+    outbox_with(tmp_path, events=1, age_s=0.0)
+    monkeypatch.setattr(sqlite3, "connect", lambda *_, **__: Refusing(code, words))
+    line = examine_outbox(tmp_path, now_s=NOW_S)
+    assert (line.level, told in line.text) == (level, True)
+
+
+def test_files_that_had_taken_the_name_of_the_outbox_are_named(tmp_path: Path) -> None:
+    (tmp_path / "outbox.sqlite.strange-1").write_bytes(b"x")
+    (tmp_path / "outbox.sqlite.strange-2-wal").write_bytes(b"x")
+    (line,) = examine_set_aside(tmp_path)
+    assert line.text.startswith("2 files that had taken the outbox's name")
 
 
 def test_outbox_of_a_newer_release_asks_for_an_upgrade(tmp_path: Path) -> None:
