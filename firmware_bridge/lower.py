@@ -24,6 +24,8 @@ _REMEDIES = {
     "RELU_N1_TO_1": "fuse it into the operator before",
     "CAST": "keep int8 throughout; CAST has no quantized form",
 }
+#: Inputs at which an operator takes a variable tensor as the state that it keeps.
+_STATE_INPUTS = {"UNIDIRECTIONAL_SEQUENCE_LSTM": (18, 19), "SVDF": (4,)}
 
 
 def lower_model(model: Model, target: Target) -> Program:
@@ -81,11 +83,17 @@ def _unsupported(graph: Subgraph, operators: list[Operator]) -> str:
 
 
 def _check_order(lowering: Lowering, operator: Operator) -> None:
-    """Refuse an operator that reads what no earlier one has written."""
-    for index in operator.inputs:
+    """Refuse an operator that reads what no earlier one has written, or the state of another one."""
+    for position, index in enumerate(operator.inputs):
         if index < 0:
             continue
         tensor = lowering.graph.tensors[index]
+        if tensor.is_variable and position not in _STATE_INPUTS.get(operator.name, ()):
+            lowering.refuse(
+                operator,
+                f"input {position} {short_name(tensor.name)!r} is the state that another operator keeps",
+                "read that operator's output instead",
+            )
         known = tensor.data is not None or tensor.is_variable or tensor.dtype == "resource" or lowering.is_known(tensor)
         if not known:
             lowering.refuse(
@@ -138,6 +146,11 @@ def _read_initialisation(graph: Subgraph, caller: Operator, lowering: Lowering) 
 
 
 def _port(lowering: Lowering, tensor: Tensor, what: str) -> Port:
+    if tensor.is_variable:
+        raise UnsupportedOperatorError(
+            f"{what} {short_name(tensor.name)!r} is the state that an operator keeps; "
+            "let the graph begin and end with tensors of their own"
+        )
     if tensor.dtype not in CTYPES or any(size < 1 for size in tensor.shape):
         raise UnsupportedOperatorError(
             f"{what} {short_name(tensor.name)!r} has type {tensor.dtype} and shape {list(tensor.shape)}; "
@@ -174,7 +187,8 @@ def _input_port(lowering: Lowering, tensor: Tensor) -> Port:
 
 
 def _output_port(lowering: Lowering, tensor: Tensor) -> Port:
-    if tensor.data is not None or not lowering.is_known(tensor):
+    known = lowering.is_known(tensor) or tensor.is_variable  # a state is refused as such
+    if tensor.data is not None or not known:
         raise UnsupportedOperatorError(
             f"graph output {short_name(tensor.name)!r} is not computed by any operator; convert the model again"
         )

@@ -258,6 +258,7 @@ def lower_pad(lowering: Lowering, operator: Operator) -> None:
     source, target = lowering.input(operator, 0), lowering.output(operator)
     _same_type(lowering, operator, source, target)
     widths = lowering.constant_input(operator, 1)
+    lowering.require_type(operator, source, ["int8", "int16", "int32", "float32"])  # the reference takes no uint8
     rank = len(source.shape)
     if widths.shape != (rank, 2) or (widths < 0).any():
         lowering.refuse(operator, f"paddings {widths.tolist()} of a shape {list(source.shape)}", "convert it again")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from firmware_bridge.lowering import Lowering
 from firmware_bridge.model import Operator
 from firmware_bridge.operators.movement import MOVABLE, whole_copy
-from firmware_bridge.program import Ref
+from firmware_bridge.program import Ref, short_name
 
 
 def variable_key(operator: Operator) -> str:
@@ -25,7 +25,15 @@ def _variable(lowering: Lowering, operator: Operator, position: int) -> int:
     if handle is None:
         lowering.refuse(operator, "no variable handle", "convert the model again")
     lowering.require_type(operator, moved, MOVABLE)
-    buffer = lowering.variable(lowering.variable_key(operator, handle), moved)
+    key = lowering.variable_key(operator, handle)
+    if len(lowering.variables.get(key, bytes(moved.nbytes))) != moved.nbytes:
+        lowering.refuse(
+            operator,
+            f"the variable is initialised with {len(lowering.variables[key])} bytes and {short_name(moved.name)!r} "
+            f"has {moved.nbytes}",
+            "give the variable one fixed shape",
+        )
+    buffer = lowering.variable(key, moved)
     if lowering.buffers[buffer].nbytes != moved.nbytes:
         lowering.refuse(operator, "the variable has another size elsewhere", "give the variable one fixed shape")
     return buffer

@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 
 from edge_runtime.errors import UnsupportedOperatorError
+from firmware_bridge.conformance.last_layers import lstm
 from firmware_bridge.conformance.maker import GraphMaker
+from firmware_bridge.conformance.writer import write_model
 from firmware_bridge.lower import lower_model
-from firmware_bridge.model import Option, Quantization, read_model
+from firmware_bridge.model import Option, Quantization, Subgraph, read_model
 from firmware_bridge.program import Program
 from firmware_bridge.targets import TARGETS
 from tests.unit.firmware_bridge.small_models import CODE, chain_model, maker, model_of, unary_model
@@ -131,8 +133,6 @@ def test_concatenation_of_equal_scales_is_lowered() -> None:
 
 def _lstm_with(position: int) -> bytes:
     graph: GraphMaker = maker()
-    from firmware_bridge.conformance.last_layers import lstm  # noqa: PLC0415 - one test's need
-
     source = graph.tensor((1, 2, 2, 3), "int8", CODE)
     target = lstm(graph, source)
     last = graph.operators[-1]
@@ -179,3 +179,67 @@ def test_window_that_the_reference_would_cut_to_16_bits_is_refused(option: str) 
     options: dict[str, Option] = {"padding": 0, "stride_w": 1, "stride_h": 1, "dilation_w": 1, "dilation_h": 1}
     graph.operator("CONV_2D", [source, weights, -1], [target], options | {"activation": 0, option: 65537})
     _refused(model_of(graph, (source,), (target,)), f"{option} is 65537", "at most 32767")
+
+
+def _with_state(*, read: bool = False, as_input: bool = False, as_output: bool = False) -> bytes:
+    """An LSTM whose hidden state may be an operator's input, or one of the graph's ends."""
+    graph = maker()
+    source = graph.tensor((1, 2, 2, 3), "int8", CODE)
+    result = lstm(graph, source)
+    hidden = graph.operators[-1].inputs[18]
+    outputs = [result]
+    if read:
+        outputs.append(graph.tensor(graph.shape(hidden), "int8", CODE))
+        graph.operator("ADD", [hidden, hidden], [outputs[-1]], {"activation": 0})
+    if as_output:
+        outputs.append(hidden)
+    return model_of(graph, (source, hidden) if as_input else (source,), tuple(outputs))
+
+
+def test_lstm_alone_keeps_its_state() -> None:
+    assert sum(buffer.place == "state" for buffer in _lower(_with_state()).buffers) == 2
+
+
+def test_state_that_another_operator_reads_is_refused_by_name() -> None:
+    _refused(_with_state(read=True), "ADD", "is the state that another operator keeps", "input 0 't")
+
+
+def test_state_as_graph_input_is_refused_by_name() -> None:
+    _refused(_with_state(as_input=True), "graph input 't", "is the state that an operator keeps")
+
+
+def test_state_as_graph_output_is_refused_by_name() -> None:
+    _refused(_with_state(as_output=True), "graph output 't", "is the state that an operator keeps")
+
+
+@pytest.mark.parametrize("n_assigned", [3, 9])
+def test_variable_that_is_initialised_with_another_size_is_refused(n_assigned: int) -> None:
+    variable: dict[str, Option] = {"container": "", "shared_name": "memory"}
+    graph, setup = maker(), maker()
+    graph.operator("CALL_ONCE", [], [], {"subgraph": 1})
+    source, handle, held, total = (
+        graph.tensor((1, 4), "int8", CODE),
+        graph.tensor((), "resource"),
+        graph.tensor((1, 4), "int8", CODE),
+        graph.tensor((1, 4), "int8", CODE),
+    )
+    graph.operator("VAR_HANDLE", [], [handle], variable)
+    graph.operator("READ_VARIABLE", [handle], [held])
+    graph.operator("ADD", [source, held], [total], {"activation": 0})
+    target = setup.tensor((), "resource")
+    setup.operator("VAR_HANDLE", [], [target], variable)
+    setup.operator("ASSIGN_VARIABLE", [target, setup.constant(np.zeros((1, n_assigned), np.int8), CODE)], [])
+    graphs = [
+        Subgraph(tuple(graph.tensors), tuple(graph.operators), (source,), (total,)),
+        Subgraph(tuple(setup.tensors), tuple(setup.operators), (), ()),
+    ]
+    _refused(write_model(graphs), f"initialised with {n_assigned} bytes", "has 4")
+
+
+def test_padding_of_uint8_which_the_reference_does_not_take_is_refused() -> None:
+    graph = maker()
+    code = Quantization((0.1,), (128,), 0)
+    source, target = graph.tensor((1, 3), "uint8", code), graph.tensor((1, 5), "uint8", code)
+    widths = graph.constant(np.array([[0, 0], [1, 1]], np.int32))
+    graph.operator("PAD", [source, widths], [target])
+    _refused(model_of(graph, (source,), (target,)), "PAD", "type uint8", "int8")
