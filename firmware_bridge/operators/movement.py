@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import numpy.typing as npt
 
 from firmware_bridge.lowering import EDGE_MAX_AXES, Lowering, product
 from firmware_bridge.model import Operator, Tensor
@@ -257,8 +258,8 @@ def lower_pad(lowering: Lowering, operator: Operator) -> None:
     """Lower PAD: fill with the zero point, then copy the input into the middle."""
     source, target = lowering.input(operator, 0), lowering.output(operator)
     _same_type(lowering, operator, source, target)
-    widths = lowering.constant_input(operator, 1)
     lowering.require_type(operator, source, ["int8", "int16", "int32", "float32"])  # the reference takes no uint8
+    widths = lowering.constant_input(operator, 1)
     rank = len(source.shape)
     if widths.shape != (rank, 2) or (widths < 0).any():
         lowering.refuse(operator, f"paddings {widths.tolist()} of a shape {list(source.shape)}", "convert it again")
@@ -280,20 +281,30 @@ def lower_pad(lowering: Lowering, operator: Operator) -> None:
     lowering.add(operator, fill, move)
 
 
-def _nearest(size: int, result: int, *, corners: bool, half: bool) -> list[int]:
-    """Source index of each output index, in float32 as the reference computes it."""
-    one = np.float32(1)
+def nearest(size: int, result: int, *, corners: bool, half: bool) -> npt.NDArray[np.int64]:
+    """Return the source index of each output index, in float32 as the reference computes it.
+
+    Parameters
+    ----------
+    size, result : int
+        Lengths of the axis before and after.
+    corners, half : bool
+        The operator's ``align_corners`` and ``half_pixel_centers``.
+
+    Returns
+    -------
+    indices : int64, shape (result,)
+        Within ``0 .. size - 1``.
+    """
     if corners and result > 1:
         scale = np.float32(size - 1) / np.float32(result - 1)
     else:
         scale = np.float32(size) / np.float32(result)
     shift = np.float32(0.5) if half else np.float32(0)
-    indices = []
-    for i in range(result):
-        position = np.float32((np.float32(i) + shift) * scale * one)
-        index = int(np.floor(position + np.float32(0.5))) if corners else int(np.floor(position))
-        indices.append(max(0, min(index, size - 1)))
-    return indices
+    positions = ((np.arange(result).astype(np.float32) + shift) * scale).astype(np.float64)
+    # Positions are not negative: halves go up, and in float64 no sum with 0.5 is rounded to a whole number.
+    indices = np.floor(positions + 0.5 if corners else positions).astype(np.int64)
+    return np.minimum(indices, size - 1)
 
 
 def lower_resize_nearest(lowering: Lowering, operator: Operator) -> None:
@@ -308,8 +319,7 @@ def lower_resize_nearest(lowering: Lowering, operator: Operator) -> None:
         lowering.refuse(operator, f"size {size} does not give {list(target.shape)}", "convert the model again")
     corners, half = bool(operator.options["align_corners"]), bool(operator.options["half_pixel_centers"])
     maps = [
-        np.array(_nearest(source.shape[axis], target.shape[axis], corners=corners, half=half), np.uint16)
-        for axis in (1, 2)
+        nearest(source.shape[axis], target.shape[axis], corners=corners, half=half).astype(np.uint16) for axis in (1, 2)
     ]
     params = Params(
         "edge_resize_nearest",

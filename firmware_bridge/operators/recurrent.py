@@ -207,15 +207,16 @@ def _state_update(lowering: Lowering, operator: Operator, hidden: Tensor, cell: 
     output = quantize_multiplier(_UNIT_SCALE * _UNIT_SCALE / hidden_scale)
     left = 12 + _cell_scale_power(lowering, operator, cell)
     clip = float(operator.options["cell_clip"])
-    limit = int(min(clip / cell_scale, INT16_MAX)) if clip > 0.0 else 0  # the reference takes 0 codes for no limit
+    clipped = clip > 0.0  # as in the reference also when less than one code is left: then every cell is 0
+    limit = int(min(clip / cell_scale, INT16_MAX)) if clipped else 0
     return {
         "candidate_multiplier": candidate[0],
         "candidate_shift": candidate[1],
         "output_multiplier": output[0],
         "output_shift": output[1],
         "output_zero_point": hidden_zero,
-        "cell_low": -limit or INT16_MIN,
-        "cell_high": limit or INT16_MAX,
+        "cell_low": -limit if clipped else INT16_MIN,
+        "cell_high": limit if clipped else INT16_MAX,
         "tanh_multiplier": 3 if left < 0 else 3 << left,
         "tanh_shift": max(-left, 0),
     }

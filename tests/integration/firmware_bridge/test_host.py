@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import subprocess
 import time
+from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from edge_runtime.terminal import run_command
 from firmware_bridge.cli import group
 from firmware_bridge.conformance.graphs import random_model, variable_model
+from firmware_bridge.conformance.last_layers import lstm
 from firmware_bridge.emit import kernel_text
-from firmware_bridge.model import read_model
+from firmware_bridge.model import Option, read_model
 from firmware_bridge.toolchain import SANITIZERS, WARNINGS, host_compiler, model_sources, run_tool
 from firmware_bridge.verify import VerificationError, require_agreement, verify_directory
 from tests.bundles import TRUSTED_PEM, image_bundle
 from tests.integration.firmware_bridge.many_graphs import run_many
 from tests.integration.firmware_bridge.places import emitted, require_host
-from tests.unit.firmware_bridge.small_models import unary_model
+from tests.unit.firmware_bridge.small_models import CODE, maker, model_of, unary_model
 
 pytestmark = pytest.mark.compiler
 
@@ -61,6 +64,30 @@ def _exact(directory: Path, *, seeded: int = 20, seed: int = 0) -> None:
 def test_random_graph_is_exact(seed: int, tmp_path: Path) -> None:
     emitted(random_model(seed), tmp_path)
     _exact(tmp_path, seed=seed)
+
+
+@pytest.mark.parametrize("half", [False, True])
+def test_position_that_float32_puts_just_below_a_half_is_exact(half: bool, tmp_path: Path) -> None:
+    graph = maker()
+    source, target = (graph.tensor((1, size, 1, 1), "int8", CODE) for size in (2, 83))
+    size = graph.constant(np.array([83, 1], np.int32))
+    options: dict[str, Option] = {"align_corners": True, "half_pixel_centers": half}
+    graph.operator("RESIZE_NEAREST_NEIGHBOR", [source, size], [target], options)
+    emitted(model_of(graph, (source,), (target,)), tmp_path)
+    _exact(tmp_path, seeded=4)
+
+
+@pytest.mark.parametrize("codes", [1e-6, 0.41, 1.2, 700.5])
+def test_lstm_whose_cell_is_clipped_is_exact(codes: float, tmp_path: Path) -> None:
+    """A clip below one code leaves nothing but 0."""
+    graph = maker()
+    source = graph.tensor((1, 2, 2, 3), "int8", CODE)
+    target = lstm(graph, source)
+    layer = graph.operators[-1]
+    cell = graph.scale(layer.inputs[19])
+    graph.operators[-1] = replace(layer, options={**layer.options, "cell_clip": codes * cell})
+    emitted(model_of(graph, (source,), (target,)), tmp_path)
+    _exact(tmp_path, seeded=8)
 
 
 @pytest.mark.parametrize("initialised", [True, False])
