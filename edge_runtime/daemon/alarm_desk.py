@@ -255,10 +255,15 @@ class AlarmDesk:
         self._journal.set_state(ALARM + key, alarm, now=self._clock.monotonic())
 
     def retire_gone(self) -> None:
-        """End the alarms whose pipeline, or source in it, is no longer configured: nothing else would clear them."""
+        """End the alarms that nothing else would clear.
+
+        Their pipeline, or source in it, is no longer configured, or the state of the alarm could not be read.
+        """
         for last in list(self._last.values()):
             if not self._is_configured(last):
                 self._retire(last, f"is no longer watched by {last.pipeline}")
+            elif last.key not in self._book:
+                self._retire(last, "begins anew, because its state could not be read")
 
     def retire_labels(self, pipeline: str, labels: Container[str]) -> None:
         """End the alarms of a pipeline whose label its model does not have: nothing else would clear them."""
@@ -270,11 +275,15 @@ class AlarmDesk:
         """End an alarm that nothing could clear, tell why, and forget it."""
         key = last.key
         if key in self._book:
-            for transition in self._book.retire(key, now_s=self._lasting()):
-                ended = tell_command(last, transition, self._gateway, self._stamp("alert"))
-                text = f"{last.camera or last.asset}: {last.label} {why}"
-                self._tell(msgspec.structs.replace(ended, text=text))
-            self._say_state(key, b"")
+            told = self._book.retire(key, now_s=self._lasting())
+        else:
+            alarm = Alarm(key, alert_id=last.alert_id, acked=last.acked)
+            told = [Transition("cleared", alarm, None)] if last.active or last.shelved else []
+        for transition in told:
+            ended = tell_command(last, transition, self._gateway, self._stamp("alert"))
+            text = f"{last.camera or last.asset}: {last.label} {why}"
+            self._tell(msgspec.structs.replace(ended, text=text))
+        self._say_state(key, b"")
         del self._last[key]
         for prefix in (ALARM, ALERT):
             self._journal.set_state(prefix + key, None, now=self._clock.monotonic())

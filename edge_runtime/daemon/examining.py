@@ -23,6 +23,7 @@ from edge_runtime.daemon.state import find_unfinished
 
 _FEW_DESCRIPTORS = 1024
 _OLD_S = 600.0
+_NOT_ALLOWED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH, sqlite3.SQLITE_READONLY}
 _WAITING = "SELECT count(*), min(committed_ms) FROM event WHERE acked_ms IS NULL"
 
 
@@ -78,8 +79,11 @@ def _unread(path: Path, error: sqlite3.Error) -> Line:
     """Say why an outbox could not be looked at; only some reasons are damage."""
     if is_damage(error):
         return Line("fault", "outbox", _damaged(path, str(error)), 5)
-    if getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    code = getattr(error, "sqlite_errorcode", 0) & 0xFF
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
         return Line("note", "outbox", f"{path} is busy: another program holds it; try again")
+    if code not in _NOT_ALLOWED:
+        return Line("fault", "outbox", f"{path} cannot be read: {error}", 5)
     words = f"{path} cannot be read by this user ({error}); repeat as the user of the daemon, or as root"
     return Line("note", "outbox", words)
 

@@ -28,6 +28,20 @@ def office(tmp_path: Path) -> Iterator[Office]:
     outbox.close()
 
 
+def test_an_alarm_whose_state_cannot_be_read_is_told_as_cleared_and_leaves_no_ghost(tmp_path: Path) -> None:
+    hands = Hands()
+    office = Office(open_outbox(tmp_path, clock=hands), hands, surface(), {})
+    office.see(BAD)
+    stored = {**office.outbox.load_state(""), f"alarm/{KEY}": b"\xc1"}
+    hands.now_s += 1.0
+    after = Office(office.outbox, office.wall, surface(), stored)
+    after.desk.retire_gone()
+    assert [alert.event_type for alert in after.alerts] == ["raised", "cleared"]
+    assert after.events(f"alert/state/{KEY}")[-1] == b""
+    after.see(BAD)
+    assert (after.alerts[-1].event_type, after.desk.summary().active) == ("raised", 1)
+
+
 def test_an_abnormal_finding_is_told_as_an_alert_that_fits_its_schema(office: Office) -> None:
     office.see(BAD)
     (alert,) = office.alerts

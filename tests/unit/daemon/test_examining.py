@@ -71,6 +71,7 @@ class Refusing:
             "note",
             "cannot be read by this user",
         ),
+        (sqlite3.SQLITE_IOERR, "disk I/O error", "fault", "cannot be read: disk"),
         (sqlite3.SQLITE_BUSY, "database is locked", "note", "is busy"),
         (sqlite3.SQLITE_LOCKED, "database table is locked", "note", "is busy"),
         (sqlite3.SQLITE_CORRUPT, "database disk image is malformed", "fault", "is damaged"),
