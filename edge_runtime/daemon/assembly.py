@@ -194,7 +194,7 @@ class Assembly(abc.ABC):
             self._status.set(name, "degraded", "the worker is starting", self._models[name].facts)
         for name, reason in refused.items():
             _log.error("event=pipeline_failed pipeline=%s reason=%r", name, reason)
-            self._status.set(name, "failed", reason)
+            self._pipeline_changed(name, "failed", reason)
         for name in stopped:
             self._pipeline_changed(name, "stopped", "")
 

@@ -111,7 +111,7 @@ class Dispatcher:
             on_status=on_status,
         )
         self.on_finished: Callable[[Item, protocol.Done], None] = self.settle
-        self.on_lost: Callable[[str], None] = lambda _reason: None
+        self.on_lost: Callable[[str, Item | None], None] = lambda _reason, _item: None
         self.beside: Callable[[], tuple[int, ...]] = tuple
         self._unsettled: dict[int, tuple[Item, Mapping[str, ModelFacts]]] = {}
         self._ring = Ring(config.worker.ring_slots, config.worker.slot_bytes)
@@ -335,7 +335,7 @@ class Dispatcher:
     def _lose(self, lost: Lost) -> None:
         """Give what the worker held back to its mailboxes; an input that killed two workers is set aside."""
         self._metrics.replaced.labels(lost.reason).inc()
-        self.on_lost(lost.reason)
+        self.on_lost(lost.reason, None if lost.in_hand is None else self._with_worker[lost.in_hand][0])
         self._complaints.say("processing", "worker", lost.reason, "the worker is replaced")
         self.lineup.lost(lost.reason, self._clock.monotonic())
         if lost.in_hand is not None:

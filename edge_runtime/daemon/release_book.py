@@ -42,7 +42,9 @@ class Release(Struct, frozen=True, kw_only=True):
 
     ``course`` is how far its rollout is, ``told`` the stage that was told before it began to wait for a person.
     ``automatic`` says that it was sent back by a limit, not by a person. ``rolled_back`` holds digests of this name
-    that are not taken again unasked. ``p95_ms`` is the processor time of the model before, 95th percentile.
+    that are not taken again unasked. ``p95_ms`` is the processor time of the model before, 95th percentile, and
+    ``before_bytes`` what the worker took with it, 0 if unknown; ``n_lost`` counts inputs on which the worker was lost
+    during the probation.
     """
 
     model: Identifier
@@ -63,6 +65,8 @@ class Release(Struct, frozen=True, kw_only=True):
     from_sha256: str | None = None
     from_release: int | None = None
     p95_ms: float = 0.0
+    before_bytes: int = 0
+    n_lost: int = 0
     rolled_back: tuple[str, ...] = ()
 
     @property
@@ -172,6 +176,10 @@ class ReleaseBook:
         self._told.stage(changed.model, course)
         self._say_course(changed)
         self._say_alarm(changed)
+
+    def keep(self, release: Release) -> None:
+        """Keep figures of which nobody is told."""
+        self._keep(release)
 
     def say_all(self) -> None:
         """Say everything that is retained."""

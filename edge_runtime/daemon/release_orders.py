@@ -96,6 +96,9 @@ def _promote(releases: Releases, command: ModelPromote) -> str:
     if known.course == "going_back":
         raise _refusal("busy", f"{model} is going back to the release before")
     if known.course in _TRYING:
+        other = releases.blocks_promotion(model)
+        if other:
+            raise _refusal("change_running", f"{other} is on probation; promote {model} when that is over")
         releases.promote(known, f"promoted by {command.issuer}")
         return f"{model} {sha256[:12]} is promoted; model/{model}/rollout tells when it decides"
     return f"{model} {sha256[:12]} is {known.course} already"

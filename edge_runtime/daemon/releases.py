@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
@@ -21,6 +22,7 @@ from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.intake import Item
 from edge_runtime.daemon.metrics import Metrics
 from edge_runtime.daemon.models import PipelineModel, load_model
+from edge_runtime.daemon.probations import Probations, sources_of
 from edge_runtime.daemon.protocol import Done
 from edge_runtime.daemon.release_book import Course, Release, ReleaseBook
 from edge_runtime.daemon.release_retries import Retries
@@ -37,7 +39,6 @@ _WEIGH_EVERY_S = 0.5
 _STARVED_S = 60.0
 #: How long until an alarm that stands is looked at again.
 _REMIND_S = 10.0
-_WORDS = {"grew": "memory"}
 #: Issuer of the orders that the gateway gives itself.
 _OURSELVES = "gateway"
 #: Courses in which inputs of both models are compared.
@@ -66,14 +67,14 @@ class Running(Protocol):
 class _Underway:
     """The one trial of the moment.
 
-    ``before_bytes`` is what the worker in use took before a promotion, 0 if unknown. At ``fed_at`` (monotonic, s),
-    ``n_fed`` inputs had been compared.
+    ``ground`` is what it stands on: a reload that changes it ends the trial. At ``fed_at`` (monotonic, s), ``n_fed``
+    inputs had been compared.
     """
 
     model: str
     trial: Trial
     side: SideBySide
-    before_bytes: int = 0
+    ground: tuple[object, ...]
     weighed_at: float = 0.0
     fed_at: float = 0.0
     n_fed: int = 0
@@ -144,10 +145,11 @@ class Releases:
         self._make_lane = make_lane or self._trial_lane
         self._underway: _Underway | None = None
         self._swapping: set[str] = set()
-        self._unswitched: dict[str, int] = {}
+        self._unswitched: set[str] = set()
         self._tried: dict[str, int] = {}
         self._arrived: set[str] = set()
         self._retries = Retries(clock.monotonic)
+        self._probations = Probations(book, self._pipelines_of)
         self._remind_at = 0.0
 
     # What happens -----------------------------------------------------------------------------------------------
@@ -163,8 +165,10 @@ class Releases:
         """Do what is due."""
         now = self._clock.monotonic()
         self._arrivals.poll()
-        for name, before_bytes in list(self._unswitched.items()):
-            self._promoted(name, before_bytes, "")
+        for name in list(self._unswitched):
+            self._promoted(name, "")
+        for release, reason in self._probations.failures():
+            self.go_back(release, reason, automatic=True)
         self._switch_due()
         self._begin_due()
         if self._underway is not None:
@@ -189,19 +193,18 @@ class Releases:
 
     def pipeline_changed(self, pipeline: str, status: str, reason: str) -> None:
         """Note that a pipeline does not run: after a promotion that is the new model's doing."""
-        underway = self._underway
-        names = [] if underway is None else [each.id for each in self._pipelines_of(underway.model)]
-        if underway is not None and status == "failed" and pipeline in names and underway.trial.stage == "probation":
-            underway.trial.roll_back(f"failed: {reason}")
+        self._probations.pipeline_changed(pipeline, status, reason)
 
-    def worker_lost(self, reason: str) -> None:
-        """Note that the worker in use was lost: during a probation that may be the new model's doing."""
-        if self._underway is not None and self._underway.trial.stage == "probation":
-            self._underway.trial.lose(_WORDS.get(reason, reason))
+    def worker_lost(self, reason: str, item: Item | None = None) -> None:
+        """Note that the worker in use was lost, on an input: during a probation that may be the new model's doing."""
+        self._probations.worker_lost(reason, item)
 
     def reconfigure(self, config: Config, trusted: tuple[bytes, ...]) -> None:
-        """Take over other pipelines and keys; a trial that is under way begins again on them."""
-        self._end_trial()
+        """Take over other pipelines and keys; a trial goes on where nothing changes for it, and else begins again."""
+        if self._underway is not None:
+            self._underway.side.let_go()
+            if trusted != self._trusted or self._ground(self._underway.model, config) != self._underway.ground:
+                self._end_trial()
         self._config, self._trusted = config, trusted
         self._arrived.clear()
         self._retries.clear()
@@ -223,6 +226,18 @@ class Releases:
     def book(self) -> ReleaseBook:
         """What is remembered."""
         return self._book
+
+    def blocks_promotion(self, model: str) -> str:
+        """Name another model whose promotion or probation is not over; empty where there is none.
+
+        With two new models in one worker nobody could tell which of them a lost worker is to be blamed on.
+        """
+        return next(iter(self._others(model, "promoting", "probation")), "")
+
+    def _others(self, model: str, *courses: Course) -> list[str]:
+        """Give other models that are so far, and that a pipeline runs."""
+        others = [each for each in self._book if each.model != model and each.course in courses]
+        return [each.model for each in others if each.state == "ready" and self._pipelines_of(each.model)]
 
     def promote(self, release: Release, reason: str) -> None:
         """Let a release that is ready decide everything, and put it on probation.
@@ -246,12 +261,14 @@ class Releases:
         if active is not None and active.sha256 == release.sha256:
             self._begin_probation(release)
             return
-        self._store.require_writable()
+        with suppress(StoreBusyError):  # which passes
+            self._store.require_writable()
         if self._underway is not None and self._underway.model == name:
             self._end_trial()
+        release = replace(release, before_bytes=release.before_bytes or self._running.worker_bytes)
         self._book.change_course(release, "promoting", reason, share=release.share)
         self._swapping.add(name)
-        self._running.swap(models, ended=partial(self._promoted, name, self._running.worker_bytes))
+        self._running.swap(models, ended=partial(self._promoted, name))
 
     def go_back(self, release: Release, reason: str, *, automatic: bool) -> None:
         """Go back from a release to the one before it; one that never decided everything only ends its trial."""
@@ -280,7 +297,8 @@ class Releases:
     def _switch_due(self) -> None:
         """Go on with ways back and promotions that failed, or that a kill cut short; no trial holds them up."""
         for release in self._book:
-            if release.course in _SWITCHING and self._may_take_up(release):
+            waits = release.course == "promoting" and (self._swapping or self._others(release.model, "probation"))
+            if release.course in _SWITCHING and not waits and self._may_take_up(release):
                 self._attempt(release, partial(self._go_on, release))
 
     def _begin_due(self) -> None:
@@ -301,7 +319,7 @@ class Releases:
         """Begin or take up what a release that is ready needs; False when that is nothing."""
         if release.course in _BEFORE and self._pipelines_of(release.model):
             self._begin_shadow(self._with_origin(release))
-        elif release.course == "promoting" or (release.course == "waiting" and self._config.rollout.auto_promote):
+        elif release.course == "promoting" or self._may_promote_itself(release):
             self._promote_again(release)
         elif release.course == "probation":
             self._begin_probation(release)
@@ -310,6 +328,11 @@ class Releases:
         else:
             return False
         return True
+
+    def _may_promote_itself(self, release: Release) -> bool:
+        """Whether a release that passed its trial goes on without a person."""
+        auto = release.course == "waiting" and self._config.rollout.auto_promote
+        return auto and not self.blocks_promotion(release.model)
 
     def _promote_again(self, release: Release) -> None:
         """Promote by ourselves, or go on with a promotion that a kill cut short."""
@@ -347,8 +370,7 @@ class Releases:
         trial = Trial(self._config.rollout, may_decide=False, stage="probation", reference_p95_ms=release.p95_ms)
         models: dict[str, PipelineModel] = {}
         pipelines = self._pipelines_of(release.model)
-        sources = frozenset(source for each in pipelines for source in (*each.cameras, *each.sensors))
-        lane: Lane = NoLane(sources, frozenset(each.id for each in pipelines))
+        lane: Lane = NoLane(sources_of(pipelines), frozenset(each.id for each in pipelines))
         if release.from_release is not None:
             try:
                 models = self._load(release.model, release.from_release)
@@ -357,7 +379,8 @@ class Releases:
                 _log.warning("stage=processing probation without the release before: %s", error)
         self._try(release.model, trial, lane, models, lane_is_new=False)
         if release.course != "probation":
-            self._book.change_course(release, "probation", release.reason, share=1.0)
+            self._book.change_course(replace(release, n_lost=0), "probation", release.reason, share=1.0)
+        self._probations.begin(release.model)
 
     def _try(
         self, name: str, trial: Trial, lane: Lane, models: Mapping[str, PipelineModel], *, lane_is_new: bool
@@ -376,7 +399,8 @@ class Releases:
         )
         self._retries.forget(name)
         self._tried[name] = max(self._tried.values(), default=0) + 1
-        self._underway = _Underway(name, trial, side, fed_at=self._clock.monotonic())
+        ground = self._ground(name, self._config)
+        self._underway = _Underway(name, trial, side, ground, fed_at=self._clock.monotonic())
 
     def _attempt(self, release: Release, step: Callable[[], bool]) -> bool:
         """Take a step; a bundle that is refused goes back, a host that lacks something is asked again later."""
@@ -396,9 +420,10 @@ class Releases:
         trial = underway.trial
         before = self._book.find(underway.model)
         underway.side.poll()
-        if trial.stage == "probation" and underway.before_bytes and now - underway.weighed_at > _WEIGH_EVERY_S:
+        before_bytes = 0 if before is None else before.before_bytes
+        if trial.stage == "probation" and before_bytes and now - underway.weighed_at > _WEIGH_EVERY_S:
             underway.weighed_at = now
-            trial.weigh(self._running.worker_bytes - underway.before_bytes)
+            trial.weigh(self._running.worker_bytes - before_bytes)
         if before is not None and trial.stage != before.course:
             self._act(underway, before)
         elif self._is_starved(underway, now) and any(self._waits(each) for each in self._book):
@@ -448,10 +473,10 @@ class Releases:
 
     # Switching --------------------------------------------------------------------------------------------------
 
-    def _promoted(self, name: str, before_bytes: int, refusal: str) -> None:
+    def _promoted(self, name: str, refusal: str) -> None:
         """Take the end of the swap to a new model."""
         self._swapping.discard(name)
-        self._unswitched.pop(name, None)
+        self._unswitched.discard(name)
         release = self._book.find(name)
         if release is None or release.course != "promoting":
             return
@@ -462,14 +487,12 @@ class Releases:
             self._activate(name, release.release)
         except StoreBusyError:  # it runs already; the store's switch is made as soon as another program lets it
             self._swapping.add(name)
-            self._unswitched[name] = before_bytes
+            self._unswitched.add(name)
             return
         except EdgeRuntimeError as error:
             self.go_back(replace(release, course="probation"), f"store: {error}", automatic=True)
             return
         self._begin_probation(release)
-        if self._underway is not None:
-            self._underway.before_bytes = before_bytes
 
     def _swap_back(self, release: Release) -> None:
         """Run the release before, then activate it: a disk that refuses must not keep a bad model running."""
@@ -533,6 +556,18 @@ class Releases:
 
     def _pipelines_of(self, model: str) -> list[Pipeline]:
         return [each for each in self._config.pipelines if each.bundle == model]
+
+    def _ground(self, model: str, config: Config) -> tuple[object, ...]:
+        """Give all that the trial of a model depends on."""
+        pipelines = [each for each in config.pipelines if each.bundle == model]
+        names = sources_of(pipelines)
+        cameras = [each for each in config.cameras if each.id in names]
+        sensors = [each for each in config.sensors if each.id in names]
+        try:
+            active = self._store.active(model)
+        except HostEnvironmentError:
+            active = None
+        return pipelines, cameras, sensors, config.rollout, config.worker, active
 
     def _load(self, model: str, release: int) -> dict[str, PipelineModel]:
         """Read a release for every pipeline that runs its name."""

@@ -26,7 +26,8 @@ _PERCENTILE = 0.95
 _TIMES_KEPT = 256
 _TIMES_NEEDED = 20
 _LOSSES_BEFORE_READY = 2
-_LOSSES_IN_PROBATION = 2
+#: Inputs on which the worker may be lost during a probation until the model goes; one may be the input's fault.
+LOSSES_IN_PROBATION = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,8 +155,8 @@ class Trial:
     def lose(self, why: str, *, ready: bool = True) -> bool:
         """Count a process that was lost with the new model in it.
 
-        One that stood is enough before the promotion; afterwards it takes two, since the first may be an input's
-        fault. One that did not come up may be the machine's: that takes two as well.
+        One that stood is enough; one that did not come up may be the machine's fault: that takes two. Losses of the
+        worker in use, during a probation, are counted by who knows its inputs.
 
         Returns
         -------
@@ -165,11 +166,7 @@ class Trial:
         if self.stage not in TRYING:
             return False
         self.n_lost += 1
-        allowed = 1
-        if self.stage == "probation":
-            allowed = _LOSSES_IN_PROBATION
-        elif not ready:
-            allowed = _LOSSES_BEFORE_READY
+        allowed = 1 if ready else _LOSSES_BEFORE_READY
         return self.n_lost >= allowed and self.roll_back(f"{why}: its process was lost ({why})")
 
     def weigh(self, n_bytes: int) -> bool:

@@ -190,29 +190,32 @@ class SideBySide:
         self._release()
         return changed
 
-    def close(self) -> None:
-        """Let everything go that waits, as the worker in use has judged it, and end the lane."""
+    def let_go(self) -> None:
+        """Let everything go that waits, as the worker in use has judged it."""
         for queue in self._queues.values():
             for each in queue:
                 each.due = None
         self._release()
+
+    def close(self) -> None:
+        """Let everything go that waits, and end the lane."""
+        self.let_go()
         self._offered.clear()
         self._lane.close()
 
     def _compare_or_offer(self, passing: _Passing) -> None:
         """Give the lane a copy, where there is something to compare."""
         mine = self._mine(passing.done)
-        if not self._lane_is_new and any(outcome.reason in _FAILURES for outcome in mine.values()):
-            self._count("failed")
-            self._trial.compare(Compared(failed=True))
-            return
-        if not mine or all(outcome.reason for outcome in mine.values()):
+        failed = not self._lane_is_new and any(outcome.reason in _FAILURES for outcome in mine.values())
+        if not mine or (not failed and all(outcome.reason for outcome in mine.values())):
             return
         decides = self._trial.decides(input_key(passing.item))
         if self._trial.stage == "canary" and not decides:
             return
         if not self._lane.alive:
-            self._trial.compare(Compared(took_ms=sum(outcome.took_ms for outcome in mine.values())))
+            if failed:
+                self._count("failed")
+            self._trial.compare(Compared(failed=failed, took_ms=sum(outcome.took_ms for outcome in mine.values())))
         elif self._lane.offer(passing.item):
             self._offered[passing.item.id] = passing
             passing.due = passing.at + self._wait_s if decides else None

@@ -260,16 +260,6 @@ def test_pipeline_that_fails_on_probation_goes_back(shop: Workshop) -> None:
     assert (shop.worker.asked[-1], shop.release.reason) == ({"surface": 1}, "failed: golden outputs differ")
 
 
-def test_second_worker_lost_on_probation_goes_back(shop: Workshop) -> None:
-    shop.promote()
-    courses = []
-    for _ in range(2):
-        shop.releases.worker_lost("crashed")
-        shop.releases.poll()
-        courses.append(shop.release.course)
-    assert courses == ["probation", "going_back"]
-
-
 def test_worker_that_grows_on_probation_goes_back(shop: Workshop) -> None:
     shop.promote()
     shop.worker.worker_bytes = 1 << 40

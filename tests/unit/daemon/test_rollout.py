@@ -128,11 +128,6 @@ def test_process_that_does_not_come_up_is_tried_twice() -> None:
     assert [subject.lose("start_failed", ready=False) for _ in range(2)] == [False, True]
 
 
-def test_first_lost_worker_of_a_probation_may_be_the_inputs_fault() -> None:
-    subject = on_probation()
-    assert [subject.lose("crashed") for _ in range(2)] == [False, True]
-
-
 def test_process_that_grows_ends_a_trial() -> None:
     subject = trial()
     assert (subject.weigh(768 << 20), subject.weigh(769 << 20)) == (False, True)

@@ -225,10 +225,32 @@ def test_input_outside_of_the_canarys_share_is_not_offered() -> None:
     assert (bench.ids, bench.lane.offered) == ([1], [])
 
 
-def test_failure_on_probation_counts_at_once() -> None:
+def test_failure_on_probation_counts_where_the_old_model_answers() -> None:
     bench = Bench("probation")
     bench.finish(frame(1), failed())
-    assert (bench.trial.n_failed, bench.ids, bench.lane.offered) == (1, [1], [])
+    before = bench.trial.n_failed
+    bench.hear(Done(1, (ok(),), 1.0))
+    assert (before, bench.trial.n_failed, bench.ids, bench.counted) == (0, 1, [1], ["failed"])
+
+
+def test_failure_of_both_models_on_probation_is_the_inputs_fault() -> None:
+    bench = Bench("probation")
+    bench.finish(frame(1), failed())
+    bench.hear(Done(1, (failed(),), 1.0))
+    assert (bench.trial.n_failed, bench.lane.offered) == (0, [1])
+
+
+def test_failure_on_probation_without_an_old_model_counts() -> None:
+    bench = Bench("probation", lane=NoLane(frozenset({"cam"}), frozenset({"surface"})))
+    bench.finish(frame(1), failed())
+    assert (bench.trial.n_failed, bench.counted) == (1, ["failed"])
+
+
+def test_what_waits_may_be_let_go_without_an_end_of_the_trial() -> None:
+    bench = Bench("canary")
+    bench.finish(frame(1))
+    bench.side.let_go()
+    assert (bench.ids, bench.lane.closed) == ([1], False)
 
 
 def test_old_model_beside_a_probation_is_compared_and_decides_nothing() -> None:
