@@ -134,7 +134,7 @@ class Mailbox(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Bounded input queue and what happens when it is full."""
 
     depth: Annotated[int, Meta(ge=1, le=65_536)]  #: messages
-    overflow: Overflow  #: ``block`` stops reading from the broker, the others drop and count
+    overflow: Overflow  #: ``block`` leaves the rest to the broker, the others drop and count
 
 
 #: Mailbox of a source that declares none, by its QoS: the latest frame wins where the broker keeps nothing anyway.

@@ -92,6 +92,10 @@ class Item:
     shift_s: float = 0.0
 
 
+#: So much is read beyond the depths of mailboxes at the most, and one message.
+_MAX_SURPLUS_BYTES = 16 << 20
+
+
 @dataclass(frozen=True, slots=True)
 class PartSeen:
     """The first word of a part: its frame is in the mailbox."""
@@ -167,6 +171,7 @@ class Intake:
 
     def _declare(self, config: Config) -> None:
         """Take over sources; a mailbox whose policy stays is kept, and what waits in one whose policy changes."""
+        self._max_surplus = config.broker.receive_maximum
         self._sources = {camera.id: camera for camera in config.cameras}
         self._sources |= {sensor.id: sensor for sensor in config.sensors}
         mailboxes: dict[str, Mailbox[Item]] = {}
@@ -246,8 +251,15 @@ class Intake:
                     self._metrics.drop(name, "redelivered")
 
     def wants_pause(self) -> bool:
-        """Whether a mailbox that may not drop is full, or sources are to change, so that reading must stop."""
-        return bool(self._waiting) or any(mailbox.full for mailbox in self.mailboxes.values())
+        """Whether reading must stop, since sources are to change or mailboxes that may not drop have too much.
+
+        One that is full does not stop the others: as much as the broker may have on its way is read beyond, as long as
+        it is small. So what it sent after a burst of one source is seen, and worked on in its turn.
+        """
+        if self._waiting:
+            return True
+        surplus = [item for mailbox in self.mailboxes.values() for item in mailbox.surplus()]
+        return len(surplus) >= self._max_surplus or sum(map(_size, surplus)) >= _MAX_SURPLUS_BYTES
 
     def take(self, message: Message) -> bool:
         """Put a message into its source's mailbox.
@@ -335,6 +347,12 @@ class Intake:
 def topics_of(source: Camera | Sensor) -> Iterable[str]:
     """Give the topic filters of a source."""
     return (source.topic,) if isinstance(source, Camera) else source.topics
+
+
+def _size(item: Item) -> int:
+    """Bytes of an input's picture or samples."""
+    payload = item.payload
+    return len(payload.payload) if isinstance(payload, FramePayload) else payload.values.nbytes
 
 
 def give_up(item: Item, reason: str) -> GivenUp:

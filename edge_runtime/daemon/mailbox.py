@@ -6,6 +6,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Generic, Literal, TypeVar
 
 Overflow = Literal["block", "drop_oldest", "drop_newest"]
@@ -25,8 +26,8 @@ class Mailbox(Generic[Item]):
     depth : int
         The most items it holds, 1 or more.
     overflow : {"block", "drop_oldest", "drop_newest"}
-        ``block`` accepts one item beyond ``depth`` (the one already read from the socket) and asks the reader to
-        stop; ``drop_oldest`` gives back the oldest item; ``drop_newest`` gives back the new one.
+        ``block`` accepts items beyond ``depth``, its surplus, and its reader decides when to stop;
+        ``drop_oldest`` gives back the oldest item; ``drop_newest`` gives back the new one.
     """
 
     source: str
@@ -74,8 +75,15 @@ class Mailbox(Generic[Item]):
 
     @property
     def full(self) -> bool:
-        """Whether a ``block`` mailbox wants its reader to stop."""
+        """Whether a ``block`` mailbox holds all that it should."""
         return self.overflow == "block" and len(self._items) >= self.depth
+
+    def surplus(self) -> list[Item]:
+        """Give the items beyond the depth of a ``block`` mailbox; they stay."""
+        if not self.full:
+            return []
+        with self._lock:
+            return list(islice(self._items, self.depth, None))
 
     def __len__(self) -> int:
         return len(self._items)

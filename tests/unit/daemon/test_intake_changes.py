@@ -29,7 +29,7 @@ def test_what_waits_is_kept_where_only_the_mailbox_changes() -> None:
         door.take(message("sure", picture()))
     small = replace(SURE, mailbox=Mailbox(depth=1, overflow="block"))
     door.reconfigure(replace(CONFIG, cameras=(small,)), lambda _message: None)
-    assert (len(door.mailboxes["sure"]), door.wants_pause()) == (3, True)
+    assert (len(door.mailboxes["sure"]), len(door.mailboxes["sure"].surplus())) == (3, 2)
 
 
 def test_inputs_of_a_source_that_is_gone_are_given_back() -> None:

@@ -38,11 +38,11 @@ def test_an_empty_mailbox_gives_nothing() -> None:
     assert filled("block").take() is None
 
 
-def test_only_a_blocking_mailbox_asks_its_reader_to_stop() -> None:
+def test_only_a_blocking_mailbox_is_ever_full() -> None:
     assert [filled(policy, n=2).full for policy in ("block", "drop_oldest", "drop_newest")] == [True, False, False]
 
 
-def test_a_blocking_mailbox_asks_to_stop_at_its_depth_and_not_before() -> None:
+def test_a_blocking_mailbox_is_full_at_its_depth_and_not_before() -> None:
     assert [filled("block", depth=3, n=n).full for n in (2, 3)] == [False, True]
 
 
@@ -92,3 +92,8 @@ def test_a_mailbox_that_was_emptied_meanwhile_is_passed_over() -> None:
     emptied, other = filled("block", n=1), filled("block", n=1)
     taken = Rotation([emptied, other]).take(lambda mailbox: mailbox is other or mailbox.take() is not None)
     assert taken == (other, 0)
+
+
+@pytest.mark.parametrize(("policy", "surplus"), [("block", [2, 3]), ("drop_oldest", []), ("drop_newest", [])])
+def test_what_a_blocking_mailbox_holds_beyond_its_depth_is_its_surplus(policy: Overflow, surplus: list[int]) -> None:
+    assert filled(policy, n=4).surplus() == surplus
