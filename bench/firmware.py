@@ -3,7 +3,8 @@
 Instructions are counted inside the inference only. Models are the project's released bundles and, where the
 development data is beside the checkout, the public ones. Ratios are against tflite-micro with CMSIS-NN, measured before
 on the same emulator (harness included). Writes ``bench/results/firmware.json``, with ``--docs`` also the tables of
-``docs/firmware.md``; ends with 3 when something is not exact or a goal is missed.
+``docs/firmware.md``. A model that emitting refuses by naming an operator is left out; ends with 3 when anything else
+fails, something is not exact, a goal is missed or nothing could be measured.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from pathlib import Path
 import click
 
 from bench.harness import RESULTS, machine
-from edge_runtime.errors import EdgeRuntimeError
+from edge_runtime.errors import EdgeRuntimeError, UnsupportedOperatorError
 from firmware_bridge.boards import BOARDS, missing_tools
 from firmware_bridge.build import prepare
 from firmware_bridge.directory import write_directory
@@ -230,7 +231,9 @@ def main(*, quick: bool, as_json: bool, docs: bool) -> None:
     if not boards:
         print("no emulator and cross compiler installed: nothing measured", file=sys.stderr)
         sys.exit(5)
-    rows, refused = [], []
+    rows: list[Row] = []
+    refused: list[dict[str, str]] = []
+    failed: list[dict[str, str]] = []
     if not as_json:
         print(HEAD)
     for path in sources():
@@ -238,7 +241,8 @@ def main(*, quick: bool, as_json: bool, docs: bool) -> None:
             try:
                 row = measure(path, board, 2 if quick else 16)
             except EdgeRuntimeError as error:
-                refused.append({"model": path.stem, "board": board, "reason": str(error)})
+                told = refused if isinstance(error, UnsupportedOperatorError) else failed
+                told.append({"model": path.stem, "board": board, "reason": str(error)})
                 print(f"{path.stem[:28]:<28} {board:<5} {str(error).splitlines()[0][:80]}", file=sys.stderr)
                 continue
             rows.append(row)
@@ -250,15 +254,16 @@ def main(*, quick: bool, as_json: bool, docs: bool) -> None:
         **machine(),
         "rows": [asdict(r) for r in rows],
         "left_out": refused,
+        "failed": failed,
     }
-    if docs and not quick:
+    if docs and not quick and rows and not failed:
         write_docs(rows)
     RESULTS.mkdir(exist_ok=True)
     text = json.dumps(result, indent=2)
     (RESULTS / "firmware.json").write_text(text + "\n")
     if as_json:
         print(text)
-    sys.exit(0 if all(row.met for row in rows) else 3)
+    sys.exit(0 if rows and not failed and all(row.met for row in rows) else 3)
 
 
 if __name__ == "__main__":
