@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from typing import Final
 
 from edge_runtime.errors import UsageError
 
-_NAME = re.compile(r"^[a-z][a-z0-9_]{0,39}$")
+_LONGEST: Final = 40
+_NAME: Final = re.compile(r"[a-z](?:_?[a-z0-9])*")
+_PREFIX: Final = "model_"
+_DIGEST: Final = 8
 _C23: Final = (
     "auto break case char const constexpr continue default do double else enum extern float for goto if inline int "
     "long register restrict return short signed sizeof static struct switch typedef typeof typeof_unqual union "
@@ -39,19 +43,30 @@ def check_name(name: str) -> str:
     ------
     UsageError
         When it is a keyword of C or C++, a standard header's name, taken by the emitted code, or not
-        ``[a-z][a-z0-9_]*`` of at most 40 characters.
+        ``[a-z][a-z0-9_]*`` of at most 40 characters. Two ``_`` in a row, which symbols of a name that ends in one
+        would have too, are reserved in C++.
     """
     if name in _RESERVED:
         raise UsageError(
             f"--name {name}: a keyword of C or C++, a standard header, or taken by the emitted code; "
             "choose another name"
         )
-    if not _NAME.match(name) or "__" in name:
-        raise UsageError(f"--name {name}: use a lower case letter, then at most 39 of a-z, 0-9 and single _")
+    if len(name) > _LONGEST or not _NAME.fullmatch(name):
+        raise UsageError(
+            f"--name {name}: use a lower case letter, then at most 39 of a-z, 0-9 and single _, no _ at the end"
+        )
     return name
 
 
 def name_from(stem: str) -> str:
-    """Make a C name out of a file's stem; reserved names and digits in front get ``model_`` put before them."""
-    clean = re.sub(r"_+", "_", re.sub(r"[^a-z0-9]", "_", stem.lower())).strip("_")[:33] or "net"
-    return clean if clean[0].isalpha() and clean not in _RESERVED else f"model_{clean}"
+    """Make a C name out of a file's stem.
+
+    Reserved names and digits in front get ``model_`` put before them. A name that is too long is cut and ends in a
+    digest of the stem, so that models whose names begin alike can be linked into one program.
+    """
+    clean = re.sub(r"[^a-z0-9]+", "_", stem.lower()).strip("_") or "net"
+    longest = _LONGEST - len(_PREFIX) - 1
+    if len(clean) > longest:
+        digest = hashlib.sha256(stem.encode("utf-8", "surrogatepass")).hexdigest()[:_DIGEST]
+        clean = f"{clean[: longest - _DIGEST - 1].rstrip('_')}_{digest}"
+    return clean if clean[0].isalpha() and clean not in _RESERVED else f"{_PREFIX}{clean}"

@@ -35,7 +35,7 @@ def test_name_that_would_hide_a_standard_header_is_refused(name: str) -> None:
         check_name(name)
 
 
-@pytest.mark.parametrize("name", ["Net", "1st", "a b", "a__b", "", "x" * 41, "net;system", "über"])
+@pytest.mark.parametrize("name", ["Net", "1st", "a b", "a__b", "net_", "a\n", "", "x" * 41, "net;system", "über"])
 def test_name_that_is_no_identifier_is_refused(name: str) -> None:
     with pytest.raises(UsageError, match="lower case letter"):
         check_name(name)
@@ -50,11 +50,28 @@ def test_name_that_is_no_identifier_is_refused(name: str) -> None:
         ("golden", "model_golden"),
         ("3d", "model_3d"),
         ("***", "net"),
-        ("a" * 80, "a" * 33),
+        ("a" * 33, "a" * 33),
+        ("net_", "net"),
+        ("_a..b-_c", "a_b_c"),
     ],
 )
 def test_name_is_made_from_any_file_name(stem: str, name: str) -> None:
     assert check_name(name_from(stem)) == name
+
+
+def test_long_file_names_that_begin_alike_give_different_names() -> None:
+    stems = [f"defect_detector_line_three_camera_{side}" for side in ("left", "right")]
+    assert len({check_name(name_from(stem)) for stem in stems}) == 2
+
+
+@pytest.mark.parametrize("stem", ["a" * n + "-" + "b" * 40 for n in range(1, 40)])
+def test_name_cut_at_any_place_may_prefix_symbols(stem: str) -> None:
+    assert check_name(name_from(stem)).startswith(stem[:20].rstrip("-").replace("-", "_"))
+
+
+@pytest.mark.parametrize("stem", ["7" * 80, "\udcff" + "x" * 80, "_" * 80])
+def test_long_file_name_of_odd_characters_gives_a_name(stem: str) -> None:
+    assert check_name(name_from(stem))
 
 
 def test_comment_cannot_be_ended_by_a_tensor_name() -> None:
