@@ -16,6 +16,7 @@ from edge_runtime.daemon.keeper import Abandoned, Coming, Event, Switched, Worke
 from edge_runtime.daemon.models import PipelineModel, bind_answers
 from edge_runtime.daemon.roster import Roster
 from edge_runtime.daemon.telling import ModelFacts
+from edge_runtime.errors import EdgeRuntimeError
 
 _log = logging.getLogger(__name__)
 
@@ -56,6 +57,8 @@ class Swap:
         Asked again and again once the new worker is ready: whether inputs may go to it now.
     ended : callable
         Told once: nothing when the new worker runs, else why everything stays as it was.
+    read : callable or None
+        Gives ``models`` anew when the swap's turn comes, since the one before may have brought others into use.
     """
 
     models: Mapping[str, PipelineModel]
@@ -63,6 +66,7 @@ class Swap:
     trusted: tuple[bytes, ...] | None = None
     may_switch: Callable[[], bool] = _at_once
     ended: Callable[[str], None] = _nobody
+    read: Callable[[], Mapping[str, PipelineModel]] | None = None
 
 
 @dataclass(slots=True)
@@ -139,8 +143,9 @@ class Lineup:
         return self._underway is not None or bool(self._waiting)
 
     def runs(self, pipeline: str) -> bool:
-        """Whether the worker has it, or will have it once it is ready."""
-        return pipeline in self._roster.models
+        """Whether the worker has it, or will have it once it is ready; one that has rested is built beside it first."""
+        underway = self._underway
+        return pipeline in self._roster.models and (underway is None or underway.recalled != pipeline)
 
     def formats(self) -> list[str]:
         """Model formats in use."""
@@ -193,13 +198,23 @@ class Lineup:
         self._on_status(pipeline, "stopped", "")
         self.swap(Swap({}))
 
-    def start(self, pipeline: str, model: PipelineModel, ended: Callable[[str], None] = _nobody) -> None:
-        """Run a pipeline that was stopped or failed; ``ended`` as for a swap."""
+    def start(
+        self,
+        pipeline: str,
+        model: PipelineModel,
+        ended: Callable[[str], None] = _nobody,
+        read: Callable[[], PipelineModel] | None = None,
+    ) -> None:
+        """Run a pipeline that was stopped or failed.
+
+        ``ended`` is as for a swap; ``read`` gives its model when its turn comes, as a change before may bring another.
+        """
         self.stopped.discard(pipeline)
         self._models[pipeline] = model
         self._facts[pipeline] = model.facts
         self._on_status(pipeline, "degraded", "the worker is starting")
-        self.swap(Swap({pipeline: model}, ended=ended))
+        reading = None if read is None else lambda: {pipeline: read()}
+        self.swap(Swap({pipeline: model}, ended=ended, read=reading))
 
     def poll(self, keeper: WorkerKeeper, now: float) -> None:
         """Begin what is due, and let the worker beside take over when it may."""
@@ -213,6 +228,12 @@ class Lineup:
         if not self._waiting and not recalled:
             return
         swap = self._waiting.popleft() if self._waiting else Swap({})
+        if swap.read is not None:
+            try:
+                swap = replace(swap, models=swap.read())
+            except EdgeRuntimeError as error:
+                self._tell_unchanged(swap, str(error))
+                return
         gone = swap.gone | self.stopped
         models = {name: each for name, each in {**self._roster.models, **swap.models}.items() if name not in gone}
         self._underway = begun = _Underway(swap, models, recalled)

@@ -33,12 +33,15 @@ class Standing:
         Mean over them of the largest distance between the two scores.
     drifted : bool
         Whether it is beyond a limit of the configuration.
+    known : bool
+        Whether enough inputs were compared to say so.
     """
 
     n: int
     n_different: int
     mean_gap: float
     drifted: bool
+    known: bool
 
     @property
     def share(self) -> float:
@@ -59,14 +62,16 @@ class QuantizationWatch:
     ----------
     pipeline : Pipeline
         ``reference_window``, ``reference_max_disagreement`` and ``reference_max_gap`` are read.
+    drifted : bool
+        Whether it stood so before, as an alarm tells that outlives a restart.
     """
 
-    def __init__(self, pipeline: Pipeline) -> None:
+    def __init__(self, pipeline: Pipeline, *, drifted: bool = False) -> None:
         self._limit = pipeline.reference_max_disagreement
         self._max_gap = pipeline.reference_max_gap
         self._recent: deque[tuple[bool, float]] = deque(maxlen=pipeline.reference_window)
         self._least = min(20, pipeline.reference_window)
-        self._drifted = False
+        self._drifted = drifted
 
     def take(self, compared: Sequence[Compared]) -> Standing:
         """Count one input that both models looked at.
@@ -88,7 +93,7 @@ class QuantizationWatch:
         mean_gap = math.fsum(gap for _, gap in self._recent) / n
         if n >= self._least:
             self._drifted = self._is_drifted(n, n_different, mean_gap)
-        return Standing(n, n_different, mean_gap, self._drifted)
+        return Standing(n, n_different, mean_gap, self._drifted, n >= self._least)
 
     def _is_drifted(self, n: int, n_different: int, mean_gap: float) -> bool:
         if wilson_low(n_different, n) > self._limit or (self._max_gap is not None and mean_gap > self._max_gap):

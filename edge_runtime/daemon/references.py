@@ -60,12 +60,18 @@ class References:
             self._complaints.say("processing", pipeline, "reference_missing", reason)
             self._hold(f"reference_missing:{pipeline}")
 
-    def take(self, pipeline: Pipeline, model_sha256: str, comparisons: Sequence[Sequence[Compared]]) -> None:
-        """Count what both models said of some inputs."""
+    def take(
+        self, pipeline: Pipeline, model_sha256: str, comparisons: Sequence[Sequence[Compared]], *, in_use: bool = True
+    ) -> None:
+        """Count what both models said of some inputs; a model that is only tried raises and clears nothing."""
+        if not in_use:
+            return
         for compared in comparisons:
             standing = self._watch(pipeline, model_sha256).take(compared)
             self._metrics.compared.labels(pipeline.id).inc()
             self._metrics.disagreement.labels(pipeline.id).set(standing.share)
+            if not standing.known:
+                continue
             self._alarms.set_system(
                 f"{_WORD}{pipeline.id}",
                 active=standing.drifted,
@@ -77,6 +83,7 @@ class References:
     def _watch(self, pipeline: Pipeline, model_sha256: str) -> QuantizationWatch:
         known = self._watches.get(pipeline.id)
         if known is None or known[:2] != (pipeline, model_sha256):
-            known = (pipeline, model_sha256, QuantizationWatch(pipeline))
+            drifted = f"{_WORD}{pipeline.id}" in self._alarms.system_words()
+            known = (pipeline, model_sha256, QuantizationWatch(pipeline, drifted=drifted))
             self._watches[pipeline.id] = known
         return known[2]

@@ -34,8 +34,12 @@ class Ring:
         self.slot_bytes = -(-slot_bytes // mmap.PAGESIZE) * mmap.PAGESIZE
         self.n_slots = n_slots
         self.fd = os.memfd_create("edge-ring", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-        os.ftruncate(self.fd, self.slot_bytes * n_slots)
-        self._map = mmap.mmap(self.fd, self.slot_bytes * n_slots)
+        try:
+            os.ftruncate(self.fd, self.slot_bytes * n_slots)
+            self._map = mmap.mmap(self.fd, self.slot_bytes * n_slots)
+        except OSError:
+            os.close(self.fd)
+            raise
         with suppress(OSError):  # Linux before 5.1 cannot keep the one mapping that is there
             fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, _F_SEAL_FUTURE_WRITE)
         fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL)

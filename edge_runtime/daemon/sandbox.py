@@ -26,6 +26,8 @@ _NOBODY = 65534
 # Classic BPF, as linux/filter.h and linux/seccomp.h define it.
 _LOAD, _JUMP_EQUAL, _JUMP_SET, _JUMP_AT_LEAST, _RETURN = 0x20, 0x15, 0x45, 0x35, 0x06
 _ALLOW, _REFUSE = 0x7FFF0000, 0x00050000 | 1  # the second: errno EPERM
+_UNKNOWN = 0x00050000 | 38  # errno ENOSYS: the C library then takes the older call
+_CLONE_THREAD = 0x00010000
 _AT_NUMBER, _AT_ARCHITECTURE, _AT_ARGUMENT_0, _AT_ARGUMENT_1, _AT_ARGUMENT_2 = 0, 4, 16, 24, 32
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _X32 = 0x40000000
@@ -36,7 +38,8 @@ class _Calls:
     """System calls of an architecture, by their numbers in the kernel's tables.
 
     ``refused`` are refused always, ``on_itself`` unless their first argument is this process (or 0 for it). ``openat``
-    and ``open`` are refused when they would write.
+    and ``open`` are refused when they would write, ``clone`` when it would make a process and not a thread; ``clone3``,
+    whose flags a filter cannot see, does not exist.
     """
 
     audit_architecture: int
@@ -44,6 +47,8 @@ class _Calls:
     on_itself: tuple[int, ...]
     openat: int
     open: int | None
+    clone: int
+    clone3: int = 435
 
 
 _TABLES: dict[str, _Calls] = {
@@ -68,10 +73,13 @@ _TABLES: dict[str, _Calls] = {
             *(188, 189, 190, 197, 198, 199),
             # kill tkill rt_sigqueueinfo rt_tgsigqueueinfo
             *(62, 200, 129, 297),
+            # fork vfork memfd_secret: a child would outlive the worker
+            *(57, 58, 447),
         ),
         on_itself=(234, 302),  # tgkill prlimit64
         openat=257,
         open=2,
+        clone=56,
     ),
     "aarch64": _Calls(
         audit_architecture=0xC00000B7,
@@ -85,10 +93,12 @@ _TABLES: dict[str, _Calls] = {
             *(53, 52, 452, 54, 55, 33),
             *(5, 6, 7, 14, 15, 16),
             *(129, 130, 138, 240),
+            *(447,),
         ),
         on_itself=(131, 261),
         openat=56,
         open=None,
+        clone=220,
     ),
 }
 
@@ -121,6 +131,7 @@ def confine(*, memory_limit_bytes: int) -> list[str]:
     _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = memory_limit_bytes if hard == resource.RLIM_INFINITY else min(memory_limit_bytes, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))  # engines make memory files, which are no private memory
     if os.geteuid() == 0:
         with suppress(OSError):  # a container may have taken away the capability, and other users with it
             os.setgroups([])
@@ -150,7 +161,7 @@ def _filter_calls() -> bool:
 
 
 def _program(calls: _Calls, own_pid: int) -> list[tuple[int, int, int, int]]:
-    """Write the filter: refuse a foreign architecture, the listed calls, and opening anything for writing."""
+    """Write the filter: refuse a foreign architecture, the listed calls, opening for writing, and child processes."""
     refuse, allow = (_RETURN, 0, 0, _REFUSE), (_RETURN, 0, 0, _ALLOW)
     steps = [(_LOAD, 0, 0, _AT_ARCHITECTURE), (_JUMP_EQUAL, 1, 0, calls.audit_architecture), refuse]
     steps += [(_LOAD, 0, 0, _AT_NUMBER), (_JUMP_AT_LEAST, 0, 1, _X32), refuse]
@@ -163,6 +174,9 @@ def _program(calls: _Calls, own_pid: int) -> list[tuple[int, int, int, int]]:
     for number, flags_at in opening:
         steps += [(_JUMP_EQUAL, 0, 4, number), (_LOAD, 0, 0, flags_at)]
         steps += [(_JUMP_SET, 0, 1, _WRITING), refuse, allow]
+    steps += [(_JUMP_EQUAL, 0, 1, calls.clone3), (_RETURN, 0, 0, _UNKNOWN)]
+    steps += [(_JUMP_EQUAL, 0, 4, calls.clone), (_LOAD, 0, 0, _AT_ARGUMENT_0)]
+    steps += [(_JUMP_SET, 0, 1, _CLONE_THREAD), allow, refuse]
     return [*steps, allow]
 
 

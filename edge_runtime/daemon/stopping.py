@@ -91,16 +91,21 @@ class Switchboard:
         if self._lineup.runs(name):
             promise.keep(f"{name} runs already")
             return promise
-        model = self._load(self._config(), pipeline)
+        models = [self._load(self._config(), pipeline)]
+
+        def read() -> PipelineModel:
+            models.append(self._load(self._config(), self._require_known(name)))
+            return models[-1]
+
         self._journal.set_state(STOPPED_PIPELINE + name, None, now=self._now())
 
         def end(reason: str) -> None:
             if reason:
                 promise.keep(f"{name} does not run: {reason}", reason="swap_failed")
             else:
-                promise.keep(f"started {name} with {model.facts.name} {model.facts.version}")
+                promise.keep(f"started {name} with {models[-1].facts.name} {models[-1].facts.version}")
 
-        self._lineup.start(name, model, end)
+        self._lineup.start(name, models[-1], end, read)
         return promise
 
     def _require_known(self, name: str) -> Pipeline:

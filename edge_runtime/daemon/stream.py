@@ -86,6 +86,7 @@ class Monitoring:
 
 Pipeline = Inspection | Monitoring
 Listener = TypeVar("Listener", Inspection, Monitoring)
+Judge = TypeVar("Judge")
 
 
 def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[Pipeline, protocol.Built]:
@@ -108,37 +109,44 @@ def build_pipeline(plan: protocol.PipelinePlan, orders: protocol.Load) -> tuple[
     runtime = open_bundle(bundle)
     built = check_golden(plan, bundle, runtime)
     names = tuple(source.id for source in plan.sources)
-    reference, built = find_reference(plan, bundle, built)
     if isinstance(manifest.preprocessing, ImagePreprocessing):
-        second_look = None
-        if reference is not None:
-            second_look = SecondLook[Frame](Inspector(manifest, reference), plan.reference_every)
-        return Inspection(plan.name, names, manifest, Inspector(manifest, runtime), second_look), built
+        inspector = Inspector(manifest, runtime)
+        inspect, missing = find_reference(plan, bundle, lambda reference: Inspector(manifest, reference))
+        second_look = None if inspect is None else SecondLook[Frame](inspect, plan.reference_every)
+        return Inspection(plan.name, names, manifest, inspector, second_look), replace(built, reference=missing)
     watches = {source.id: Watch(source, manifest, Monitor(manifest, runtime)) for source in plan.sources}
-    if reference is not None:
-        judge = Monitor(manifest, reference).judge
+    judge, missing = find_reference(plan, bundle, lambda reference: Monitor(manifest, reference).judge)
+    if judge is not None:
         for watch in watches.values():
             watch.look_again(SecondLook(judge, plan.reference_every))
     for source, watch in watches.items():
         state = orders.states.get(f"{plan.name}/{source}")
         if state is not None:
             watch.restore(state)
-    return Monitoring(plan.name, names, watches), built
+    return Monitoring(plan.name, names, watches), replace(built, reference=missing)
 
 
 def find_reference(
-    plan: protocol.PipelinePlan, bundle: Bundle, built: protocol.Built
-) -> tuple[Runtime | None, protocol.Built]:
-    """Load the float reference where it is wanted; the pipeline runs without it, too, and says so."""
+    plan: protocol.PipelinePlan, bundle: Bundle, around: Callable[[Runtime], Judge]
+) -> tuple[Judge | None, str]:
+    """Load the float reference where it is wanted, and put a judge around it.
+
+    Returns
+    -------
+    judge : what ``around`` makes of it, or None
+        None where none is wanted, or it is missing or does not fit: the pipeline runs without it, too.
+    missing : str
+        Why there is none although it is wanted; empty otherwise.
+    """
     if not plan.reference_every:
-        return None, built
+        return None, ""
     try:
         reference = open_reference(bundle)
+        if reference is not None:
+            return around(reference), ""
     except EdgeRuntimeError as error:
-        return None, replace(built, reference=str(error)[:500])
-    if reference is None:
-        return None, replace(built, reference=f"the bundle holds no {REFERENCE}")
-    return reference, built
+        return None, str(error)[:500]
+    return None, f"the bundle holds no {REFERENCE}"
 
 
 def check_golden(plan: protocol.PipelinePlan, bundle: Bundle, runtime: Runtime) -> protocol.Built:

@@ -246,9 +246,10 @@ class Supervisor(Assembly):
 
     def _show(self, outcome: protocol.Outcome, occasion: Occasion, payload: FramePayload | SensorBlock) -> None:
         """Publish one result in so many, for dashboards, and count what the float reference said."""
-        if outcome.compared:
-            pipeline = self._dispatcher.lineup.models[outcome.pipeline].pipeline
-            self._references.take(pipeline, occasion.model.sha256, outcome.compared)
+        model = self._dispatcher.lineup.models.get(outcome.pipeline)
+        if outcome.compared and model is not None:  # one that has just gone is compared no longer
+            in_use = occasion.model.sha256 == model.facts.sha256
+            self._references.take(model.pipeline, occasion.model.sha256, outcome.compared, in_use=in_use)
         if self._connected:
             self._reporter.show(outcome, occasion, payload)
 

@@ -45,6 +45,7 @@ def attempts(folder: Path, victim: int) -> dict[str, Callable[[], object]]:
     information = ctypes.addressof(ctypes.create_string_buffer(256))
     limits = ctypes.create_string_buffer(16)
     return {
+        "fork a child that outlives it": os.fork,
         "make an internet socket": lambda: socket.socket(socket.AF_INET),
         "make a unix socket": lambda: socket.socket(socket.AF_UNIX),
         "make a raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW),

@@ -15,6 +15,7 @@ from edge_runtime.daemon.intake import PartSeen
 from edge_runtime.daemon.lineup import Swap
 from edge_runtime.daemon.models import PipelineModel
 from edge_runtime.daemon.protocol import Building, Built, Refused
+from edge_runtime.errors import BundleFormatError
 from tests.bundles import TRUSTED, image_bundle
 from tests.unit.daemon.dispatchers import Hall, answers
 
@@ -267,3 +268,49 @@ def test_a_pipeline_that_cannot_be_started_is_told_as_failed_and_the_others_go_o
     hall.say(Building("twin"), Refused("twin", "why"))
     assert hall.statuses[-1] == ("twin", "failed", '"twin" is refused: why')
     assert hall.keeper.has_room
+
+
+def test_a_pipeline_that_is_started_behind_another_change_runs_what_that_change_brought(hall: Hall) -> None:
+    stop(hall, "surface")
+    hall.keeper.take_request()
+    build(hall, "twin")
+    told: list[str] = []
+    hall.dispatcher.swap({"twin": hall.models["twin"]})
+    lineup = hall.dispatcher.lineup
+    lineup.start("surface", hall.models["surface"], told.append, read=lambda: next_release(hall))
+    for _ in range(2):
+        hall.dispatcher.poll()
+    hall.keeper.take_request()
+    build(hall, "twin")
+    for _ in range(2):
+        hall.dispatcher.poll()
+    hall.keeper.take_request()
+    build(hall, "twin", "surface")
+    assert (told, hall.dispatcher.facts["surface"].version) == ([""], "2.0.0")
+
+
+def test_a_bundle_that_cannot_be_read_when_its_turn_comes_leaves_everything_as_it_was(hall: Hall) -> None:
+    stop(hall, "surface")
+    hall.keeper.take_request()
+    build(hall, "twin")
+    told: list[str] = []
+
+    def read() -> PipelineModel:
+        raise BundleFormatError("it has gone")
+
+    hall.dispatcher.lineup.start("surface", hall.models["surface"], told.append, read=read)
+    hall.dispatcher.poll()
+    assert told == ["it has gone"]
+    assert hall.statuses[-1] == ("surface", "failed", "it has gone")
+
+
+def test_a_pipeline_that_rested_gets_no_inputs_before_the_worker_has_it(hall: Hall) -> None:
+    lineup = hall.dispatcher.lineup
+    for _ in range(2):
+        lineup._blame("surface", "start_failed", 0.0)
+    lineup._roster._resting = {
+        name: dataclasses.replace(rest, until=-1.0) for name, rest in lineup._roster._resting.items()
+    }
+    hall.dispatcher.poll()
+    assert lineup.changing
+    assert not lineup.runs("surface")

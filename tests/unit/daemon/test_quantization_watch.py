@@ -41,6 +41,13 @@ def test_models_that_often_differ_are_told_after_twenty_inputs() -> None:
     assert standing.sentence("surface").startswith("surface: int8 and its float reference differ on 20 of 20 inputs")
 
 
+def test_drift_that_stood_before_a_restart_stands_until_enough_was_compared() -> None:
+    watch = QuantizationWatch(pipeline(), drifted=True)
+    standings = [watch.take(pair(same=True)) for _ in range(20)]
+    assert [each.known for each in standings] == [False] * 19 + [True]
+    assert [each.drifted for each in standings] == [True] * 19 + [False]
+
+
 def test_share_that_may_be_chance_is_no_drift() -> None:
     # 3 of 40 is 7.5 %, more than the limit of 5 %, but as few as 2.6 % would explain it.
     pairs = [pair(same=True)] * 37 + [pair(same=False)] * 3

@@ -6,6 +6,7 @@ import fcntl
 import mmap
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,3 +94,10 @@ def test_no_one_can_cut_or_grow_the_memory_under_the_supervisor(ring: Ring, size
 
 def test_the_seals_cannot_be_taken_back(ring: Ring) -> None:
     assert fcntl.fcntl(ring.fd, fcntl.F_GET_SEALS) & fcntl.F_SEAL_SEAL
+
+
+def test_ring_for_which_there_is_no_memory_leaves_no_descriptor_behind() -> None:
+    before = sum(1 for _ in Path("/proc/self/fd").iterdir())
+    with pytest.raises(OSError):
+        Ring(4, 1 << 60)
+    assert sum(1 for _ in Path("/proc/self/fd").iterdir()) == before

@@ -55,6 +55,17 @@ def test_opening_for_writing_is_refused(machine: str, openat: int, flags: int) -
     assert run(machine, openat, -100, 0x7F00, flags) == REFUSED
 
 
+@pytest.mark.parametrize(("machine", "clone"), [(X86, 56), (ARM, 220)])
+def test_threads_may_be_made_and_processes_not(machine: str, clone: int) -> None:
+    assert run(machine, clone, 0x003D0F00) == ALLOWED  # as the C library makes a thread
+    assert run(machine, clone, 0x01200011) == REFUSED  # as it forks
+
+
+@pytest.mark.parametrize("machine", [X86, ARM])
+def test_clone3_does_not_exist_so_that_the_c_library_takes_clone(machine: str) -> None:
+    assert run(machine, 435, 0x7F00, 88) == 0x00050000 | 38
+
+
 def test_the_old_open_is_held_to_its_second_argument() -> None:
     assert [run(X86, 2, 0x7F00, flags, os.O_WRONLY) for flags in (os.O_RDONLY, os.O_WRONLY)] == [ALLOWED, REFUSED]
 

@@ -10,7 +10,7 @@ from edge_runtime.daemon.second_look import REFERENCE, SecondLook
 from edge_runtime.daemon.stream import Inspection, Monitoring, build_pipeline
 from edge_runtime.errors import InvocationError
 from edge_runtime.findings import Finding, Frame
-from tests.bundles import CHANNELS, TRUSTED_PEM, TinyModel, image_model, sign_tiny, window_model
+from tests.bundles import CHANNELS, MODELS, TRUSTED_PEM, TinyModel, image_model, sign_tiny, window_model
 
 GENERATOR = np.random.default_rng(20_26)
 
@@ -88,7 +88,12 @@ def test_windows_are_compared_with_the_reference_of_the_bundle() -> None:
 
 
 @pytest.mark.parametrize(
-    ("reference", "reason"), [(None, "the bundle holds no aux/reference.tflite"), (b"no model", "")]
+    ("reference", "reason"),
+    [
+        (None, "the bundle holds no aux/reference.tflite"),
+        (b"no model", ""),
+        ((MODELS / "recurrent_float.tflite").read_bytes(), "correct the preprocessing's resize and colour"),
+    ],
 )
 def test_pipeline_without_a_usable_reference_runs_and_says_so(reference: bytes | None, reason: str) -> None:
     model = image_model() if reference is None else with_reference(image_model(), reference)
