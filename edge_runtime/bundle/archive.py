@@ -21,7 +21,8 @@ MEMBER_NAME = re.compile(r"[a-z0-9][a-z0-9_.-]{0,95}(/[a-z0-9][a-z0-9_.-]{0,95})
 _LOCAL = struct.Struct("<4s5H3I2H")
 _CENTRAL = struct.Struct("<4s6H3I5H2I")
 _END = struct.Struct("<4s4H2IH")
-_LOCAL_MAGIC = b"PK\x03\x04"
+#: With what every archive begins.
+ARCHIVE_MAGIC = _LOCAL_MAGIC = b"PK\x03\x04"
 _CENTRAL_MAGIC = b"PK\x01\x02"
 _END_MAGIC = b"PK\x05\x06"
 _VERSION_NEEDED = 20

@@ -20,9 +20,16 @@ from typing import IO
 
 import msgspec
 
+from edge_runtime.bundle.archive import ARCHIVE_MAGIC
 from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES
 from edge_runtime.config import BrokerSettings
-from edge_runtime.errors import BrokerError, BundleFormatError, BundleIntegrityError, HostEnvironmentError
+from edge_runtime.errors import (
+    BrokerError,
+    BundleFormatError,
+    BundleIntegrityError,
+    EdgeRuntimeError,
+    HostEnvironmentError,
+)
 from edge_runtime.mqtt.interface import Incoming, SessionCallbacks, Subscription
 from edge_runtime.mqtt.session import Session
 
@@ -31,6 +38,10 @@ FLEET = "fleet"
 _HTTPS = "https://"
 _CHUNK_BYTES = 1 << 16
 _LONGEST_SILENCE_S = 30.0
+
+
+class NoArchiveError(BundleFormatError):
+    """A file is no bundle at all, whatever its digest is."""
 
 
 def source_fault(source: str) -> str:
@@ -86,12 +97,15 @@ def fetch_bundle(source: str, sha256: str, *, broker: BrokerSettings, topic: str
         data = read_file(Path(source))
     found = hashlib.sha256(data).hexdigest()
     if found != sha256:
-        raise BundleIntegrityError(f"its bytes have the digest {found[:16]}..., {sha256[:16]}... was announced")
+        # Its own digest is not told: a short secret in a file could be guessed from it.
+        raise BundleIntegrityError(f"its bytes have another digest than {sha256[:16]}..., which was announced")
     return data
 
 
 def read_file(path: Path) -> bytes:
-    """Read a regular file within the limit: neither a device nor a pipe can hold the reader up.
+    """Read a regular file within the limit, if it begins as an archive does.
+
+    Neither a device nor a pipe is opened, which alone may have effects, and nothing is told of a file of another kind.
 
     Raises
     ------
@@ -99,13 +113,22 @@ def read_file(path: Path) -> bytes:
         If there is none, or it cannot be read.
     BundleFormatError
         If it is too large.
+    NoArchiveError
+        If it is no archive.
     """
     try:
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
-        with os.fdopen(descriptor, "rb") as file:
-            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        place = os.open(path, os.O_PATH | os.O_CLOEXEC)
+        try:
+            if not stat.S_ISREG(os.fstat(place).st_mode):
                 raise HostEnvironmentError(f"{path}: no regular file")
-            data = file.read(MAX_BUNDLE_BYTES + 1)
+            descriptor = os.open(f"/proc/self/fd/{place}", os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        finally:
+            os.close(place)
+        with os.fdopen(descriptor, "rb") as file:
+            data = file.read(len(ARCHIVE_MAGIC))
+            if data != ARCHIVE_MAGIC:
+                raise NoArchiveError(f"{path}: no bundle")
+            data += file.read(MAX_BUNDLE_BYTES + 1 - len(data))
     except OSError as error:
         raise HostEnvironmentError(f"{path}: cannot be read: {error.strerror or error}") from error
     _require_size(len(data))
@@ -133,6 +156,9 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
 def fetch_https(url: str, *, timeout_s: float) -> bytes:
     """Get a URL, whose server the system's authorities know.
 
+    A thread waits for the server, byte by byte if it likes; nobody waits for that thread beyond the time limit. It ends
+    with the installer's process.
+
     Raises
     ------
     HostEnvironmentError
@@ -143,23 +169,43 @@ def fetch_https(url: str, *, timeout_s: float) -> bytes:
     if not url.startswith(_HTTPS):
         raise HostEnvironmentError("only https:// URLs are fetched")
     until = time.monotonic() + timeout_s
+    came: list[bytes | EdgeRuntimeError] = []
+
+    def download() -> None:
+        try:
+            came.append(_download(url, until))
+        except EdgeRuntimeError as error:
+            came.append(error)
+        except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
+            came.append(HostEnvironmentError(f"the URL cannot be fetched: {error}"))
+
+    thread = threading.Thread(target=download, name="download", daemon=True)
+    thread.start()
+    thread.join(timeout_s)
+    if not came:
+        raise HostEnvironmentError(f"the server took longer than {timeout_s:g} s")
+    if isinstance(came[0], EdgeRuntimeError):
+        raise came[0]
+    return came[0]
+
+
+def _download(url: str, until: float) -> bytes:
+    """Get a URL until a time, monotonic in s."""
     context = ssl.create_default_context()
     opener = urllib.request.build_opener(urllib.request.HTTPSHandler(context=context), _OnlyHttps())
-    try:
-        with opener.open(url, timeout=min(timeout_s, _LONGEST_SILENCE_S)) as answer:
-            announced = answer.headers.get("Content-Length", "")[:20]
-            if announced:
-                _require_size(int(announced))
-            data = bytearray()
-            while chunk := answer.read(_CHUNK_BYTES):
-                data += chunk
-                _require_size(len(data))
-                if time.monotonic() > until:
-                    raise HostEnvironmentError(f"the server took longer than {timeout_s:g} s")
-            if announced and len(data) != int(announced):
-                raise HostEnvironmentError(f"the server announced {announced} bytes and sent {len(data)}")
-    except (OSError, http.client.HTTPException, ValueError) as error:  # URLError is an OSError
-        raise HostEnvironmentError(f"the URL cannot be fetched: {error}") from error
+    silence_s = max(0.001, min(until - time.monotonic(), _LONGEST_SILENCE_S))
+    with opener.open(url, timeout=silence_s) as answer:
+        announced = answer.headers.get("Content-Length", "")[:20]
+        if announced:
+            _require_size(int(announced))
+        data = bytearray()
+        while chunk := answer.read1(_CHUNK_BYTES):
+            data += chunk
+            _require_size(len(data))
+            if time.monotonic() > until:
+                raise HostEnvironmentError("the server took too long")
+        if announced and len(data) != int(announced):
+            raise HostEnvironmentError(f"the server announced {announced} bytes and sent {len(data)}")
     return bytes(data)
 
 

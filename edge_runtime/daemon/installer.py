@@ -18,6 +18,8 @@ _log = logging.getLogger(__name__)
 #: For verifying and probing, on top of what fetching may take.
 _GRACE_S = 150.0
 _LINES_BYTES = 1 << 16
+#: How long a child that was killed is waited for; one that hangs in the kernel is left to a later look.
+_REAP_S = 0.25
 
 
 class Installer:
@@ -39,6 +41,7 @@ class Installer:
         self._clock = clock
         self._command = command
         self._child: subprocess.Popen[bytes] | None = None
+        self._left: list[subprocess.Popen[bytes]] = []
         self._unread = b""
         self._until = 0.0
 
@@ -72,6 +75,7 @@ class Installer:
 
     def poll(self) -> list[Progress]:
         """Give what the child said since the last call; its end without a result is a refusal."""
+        self._left = [child for child in self._left if child.poll() is None]
         if self._child is None or self._child.stdout is None:
             return []
         said, ended = self._read(self._child.stdout.fileno())
@@ -101,7 +105,7 @@ class Installer:
         return said, not data or len(self._unread) > _LINES_BYTES
 
     def close(self) -> int | None:
-        """End the child; gives its status, None where there is none."""
+        """End the child; gives its status, None where there is none yet."""
         child, self._child = self._child, None
         if child is None:
             return None
@@ -109,4 +113,8 @@ class Installer:
             child.kill()
         if child.stdout is not None:
             child.stdout.close()
-        return child.wait()
+        try:
+            return child.wait(_REAP_S)
+        except subprocess.TimeoutExpired:
+            self._left.append(child)
+            return None

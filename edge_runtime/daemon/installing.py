@@ -17,7 +17,7 @@ from msgspec import Struct
 from edge_runtime.bundle.reader import Bundle, read_bundle
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.config import BrokerSettings
-from edge_runtime.daemon.fetching import fetch_bundle
+from edge_runtime.daemon.fetching import NoArchiveError, fetch_bundle
 from edge_runtime.daemon.sandbox import die_with_parent
 from edge_runtime.errors import (
     AccuracyGateError,
@@ -103,7 +103,7 @@ def install(task: InstallTask, say: Callable[[Progress], None]) -> None:
         say(_refused("unreachable", error))
         return
     except BundleFormatError as error:
-        say(_refused("too_large", error))
+        say(_refused("format" if isinstance(error, NoArchiveError) else "too_large", error))
         return
     except BundleIntegrityError as error:
         say(_refused("digest", error))

@@ -6,6 +6,7 @@ import hashlib
 import os
 import ssl
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 
 from edge_runtime.bundle.reader import MAX_BUNDLE_BYTES
 from edge_runtime.config import BrokerSettings
-from edge_runtime.daemon.fetching import fetch_bundle, fetch_https, fetch_retained, read_file
+from edge_runtime.daemon.fetching import NoArchiveError, fetch_bundle, fetch_https, fetch_retained, read_file
 from edge_runtime.errors import (
     BrokerError,
     BundleFormatError,
@@ -25,7 +26,7 @@ from edge_runtime.errors import (
 from tests.integration.certificates import make_certificates
 from tests.integration.mosquitto import Mosquitto, free_port
 
-DATA = b"a bundle" * 1000
+DATA = b"PK\x03\x04" + b"a bundle" * 1000
 SHA256 = hashlib.sha256(DATA).hexdigest()
 NO_BROKER = BrokerSettings(client_id="gw1", port=1, reconnect_min_s=0.05, reconnect_max_s=0.1)
 
@@ -55,6 +56,8 @@ class Depot(BaseHTTPRequestHandler):
                     self.wfile.write(bytes(1 << 20))
             except OSError:
                 pass
+        elif where in {"slow", "slower"}:
+            self._trickle(headers=where == "slow")
         elif where == "good":
             self.send_response(200)
             self.send_header("Content-Length", str(len(DATA)))
@@ -67,6 +70,20 @@ class Depot(BaseHTTPRequestHandler):
             self.wfile.write(DATA[:100])
         else:
             self.send_error(404)
+
+    def _trickle(self, *, headers: bool) -> None:
+        """Send a byte now and then, never so late that a silence is noticed."""
+        if headers:
+            self.send_response(200)
+            self.send_header("Content-Length", "60")
+            self.end_headers()
+        try:
+            for _ in range(60):
+                self.wfile.write(b"x")
+                self.wfile.flush()
+                time.sleep(0.1)
+        except OSError:
+            pass
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
         """Be quiet."""
@@ -109,6 +126,14 @@ def test_url_that_gives_too_much_is_refused(depot: str, where: str) -> None:
         fetch_https(f"{depot}/{where}", timeout_s=5)
 
 
+@pytest.mark.parametrize("where", ["slow", "slower"])
+def test_server_that_trickles_does_not_hold_beyond_the_limit(depot: str, where: str) -> None:
+    begun = time.monotonic()
+    with pytest.raises(HostEnvironmentError, match=r"longer than 0\.5 s|too long"):
+        fetch_https(f"{depot}/{where}", timeout_s=0.5)
+    assert time.monotonic() - begun < 4.0
+
+
 def test_server_that_nobody_vouches_for_is_refused(depot: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("SSL_CERT_FILE")
     with pytest.raises(HostEnvironmentError, match=r"(?i)certificate"):
@@ -138,9 +163,25 @@ def test_bytes_of_another_digest_are_refused(tmp_path: Path) -> None:
         fetch_bundle(str(path), "0" * 64, broker=NO_BROKER, topic="t", timeout_s=5)
 
 
+def test_digest_of_a_file_is_not_told(tmp_path: Path) -> None:
+    path = tmp_path / "m.edgebundle"
+    path.write_bytes(DATA)
+    with pytest.raises(BundleIntegrityError) as refusal:
+        fetch_bundle(str(path), "0" * 64, broker=NO_BROKER, topic="t", timeout_s=5)
+    assert SHA256[:8] not in str(refusal.value)
+
+
+def test_file_that_is_no_archive_is_refused_also_with_its_digest(tmp_path: Path) -> None:
+    path = tmp_path / "password"
+    path.write_bytes(b"hunter2\n")
+    with pytest.raises(NoArchiveError):
+        fetch_bundle(str(path), hashlib.sha256(b"hunter2\n").hexdigest(), broker=NO_BROKER, topic="t", timeout_s=5)
+
+
 def test_large_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "m.edgebundle"
     with path.open("wb") as file:
+        file.write(DATA)
         file.truncate(MAX_BUNDLE_BYTES + 1)
     with pytest.raises(BundleFormatError, match="larger"):
         read_file(path)

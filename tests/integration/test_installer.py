@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -88,3 +89,26 @@ def test_nothing_is_said_when_nothing_runs() -> None:
     installer = Installer(Hands())
     installer.close()
     assert (installer.poll(), installer.busy, installer.filenos()) == ([], False, [])
+
+
+class Stuck(subprocess.Popen[bytes]):
+    """A child that the kernel does not let go."""
+
+    def wait(self, timeout: float | None = None) -> int:
+        assert timeout is not None
+        raise subprocess.TimeoutExpired("stuck", timeout)
+
+    def release(self) -> None:
+        super().wait()
+
+
+def test_child_that_does_not_die_holds_nobody_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(subprocess, "Popen", Stuck)
+    installer = Installer(Hands(), (sys.executable, "-c", "import time; time.sleep(60)"))
+    installer.start(TASK)
+    assert (installer.close(), installer.busy) == (None, False)
+    (child,) = installer._left
+    assert isinstance(child, Stuck)
+    child.release()
+    installer.poll()
+    assert installer._left == []
