@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,14 +13,15 @@ from msgspec.structs import replace
 
 from edge_runtime.daemon.clock import Clock
 from edge_runtime.daemon.journal import Journal
-from edge_runtime.daemon.rollout import Stage
+from edge_runtime.daemon.rollout import ENDED, Stage
 from edge_runtime.messages import Digest, Identifier, ModelCandidate, ModelRollout
 
 _log = logging.getLogger(__name__)
 
 #: Key prefix in the outbox's state table; the model's name follows.
 RELEASE = "release/"
-_MODELS_KEPT = 64
+#: Names that are remembered; another one is refused while none of them has ended.
+MODELS_KEPT = 64
 _ROLLED_BACK_KEPT = 64
 _TEXT_LENGTH = 2000
 
@@ -73,6 +74,11 @@ class Release(Struct, frozen=True, kw_only=True):
     def is_sent_back(self) -> bool:
         """Whether a limit, and not a person, sent it back."""
         return self.automatic and self.state == "ready" and self.course in {"going_back", "rolled_back"}
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing happens to it any more."""
+        return self.state == "refused" or (self.state == "ready" and self.course in ENDED)
 
     def as_candidate(self) -> ModelCandidate:
         """Write what is retained on ``model/<m>/candidate``."""
@@ -181,6 +187,31 @@ class ReleaseBook:
         """Keep figures of which nobody is told."""
         self._keep(release)
 
+    def make_room(self, model: str, used: Collection[str]) -> bool:
+        """Have room for a model; of too many, the one whose rollout ended and that was ordered first is forgotten.
+
+        Parameters
+        ----------
+        model : str
+            That is to be remembered.
+        used : collection of str
+            Models that a pipeline runs, which are never forgotten.
+
+        Returns
+        -------
+        room : bool
+            False where all that is remembered is still needed.
+        """
+        while model not in self._releases and len(self._releases) >= MODELS_KEPT:
+            ended = (each for each in self if each.has_ended and each.model not in used)
+            oldest = next(ended, None)
+            if oldest is None:
+                return False
+            del self._releases[oldest.model]
+            self._journal.set_state(RELEASE + oldest.model, None, now=self._clock.monotonic())
+            self._told.alarm(f"model.{oldest.model}", False, f"model {oldest.model} is forgotten")
+        return True
+
     def say_all(self) -> None:
         """Say everything that is retained."""
         for release in self:
@@ -193,15 +224,11 @@ class ReleaseBook:
             self._say_alarm(release)
 
     def _keep(self, release: Release) -> None:
-        """Remember a release with the next commit; of too many names the one that was ordered first is forgotten."""
+        """Remember a release with the next commit."""
         release = replace(release, rolled_back=release.rolled_back[-_ROLLED_BACK_KEPT:])
         self._releases[release.model] = release
         now = self._clock.monotonic()
         self._journal.set_state(RELEASE + release.model, msgspec.json.encode(release), now=now)
-        while len(self._releases) > _MODELS_KEPT:
-            oldest = next(iter(self._releases))
-            del self._releases[oldest]
-            self._journal.set_state(RELEASE + oldest, None, now=now)
 
     def _say_course(self, release: Release) -> None:
         rollout = release.as_rollout()

@@ -8,7 +8,7 @@ from edge_runtime.bundle.reader import Bundle
 from edge_runtime.bundle.store import BundleStore
 from edge_runtime.daemon.commands import Obey
 from edge_runtime.daemon.fetching import source_fault
-from edge_runtime.daemon.release_book import Course, Release
+from edge_runtime.daemon.release_book import MODELS_KEPT, Course, Release
 from edge_runtime.daemon.releases import Releases
 from edge_runtime.errors import BundleRollbackError, MessageError, PayloadFormatError
 from edge_runtime.messages import Command, ModelInstall, ModelPromote, ModelRollback
@@ -69,6 +69,8 @@ def _install(releases: Releases, store: BundleStore, command: ModelInstall) -> s
         if under_way or known.course in {*_CHANGING, "probation"}:
             what = known.state if under_way else known.course
             raise _refusal("busy", f"{model} {known.sha256[:12]} is {what}; order again when that is over")
+    if not releases.has_room(model):
+        raise _refusal("too_many_models", f"{MODELS_KEPT} models are known here and none of them has ended")
     releases.order(
         Release(
             model=model,
@@ -133,6 +135,7 @@ def _roll_back(releases: Releases, store: BundleStore, command: ModelRollback) -
         from_release=number,
         rolled_back=tuple(each for each in (() if known is None else known.rolled_back) if each != target.digest),
     )
+    releases.has_room(model)  # a way back is never refused for want of it
     releases.go_back(left, reason, automatic=False)
     return f"{model} goes back to release {number}"
 

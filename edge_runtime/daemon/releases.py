@@ -222,6 +222,10 @@ class Releases:
         self._book.change_state(replace(release, state="fetching"))
         self._arrivals.begin_due()
 
+    def has_room(self, model: str) -> bool:
+        """Whether another model can be remembered; one that nobody needs any more makes room."""
+        return self._book.make_room(model, {each.bundle for each in self._config.pipelines})
+
     @property
     def book(self) -> ReleaseBook:
         """What is remembered."""

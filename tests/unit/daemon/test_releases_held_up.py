@@ -142,3 +142,35 @@ def test_promotion_that_a_kill_cut_short_goes_on_beside_a_trial(two: Workshop) -
     two.command("model/promote", model=OTHER, sha256=other(two).sha256)
     two.restart()
     assert (two.worker.asked, two.release.model) == ([{"other": 2}], MODEL)
+
+
+def crowd(shop: Workshop, n: int) -> list[bool]:
+    """Order so many models, of which none comes."""
+    return [shop.command("model/install", model=f"m{number}", sha256=f"{number:064x}").ok for number in range(n)]
+
+
+def test_model_that_is_being_promoted_is_never_forgotten(shop: Workshop) -> None:
+    shop.put(1, active=True)
+    shop.arrive(2)
+    shop.command("model/promote", sha256=DIGESTS[2])
+    taken = crowd(shop, 64)
+    shop.worker.finish()
+    assert (sum(taken), taken[-1], shop.release.course) == (63, False, "probation")
+
+
+def test_order_beyond_what_is_remembered_is_refused_with_its_word(shop: Workshop) -> None:
+    crowd(shop, 64)
+    assert shop.command("model/install", sha256=DIGESTS[2]).reason == "too_many_models"
+
+
+def test_model_that_was_refused_makes_room(shop: Workshop) -> None:
+    crowd(shop, 64)
+    shop.say(Progress(state="refused", word="unreachable", reason="nobody there"))
+    reply = shop.command("model/install", sha256=DIGESTS[2])
+    assert (reply.ok, shop.releases.book.find("m0")) == (True, None)
+
+
+def test_model_that_a_pipeline_runs_is_remembered_after_its_end(shop: Workshop) -> None:
+    shop.promote()
+    shop.reach("promoted")
+    assert (crowd(shop, 64)[-1], shop.release.course) == (False, "promoted")
