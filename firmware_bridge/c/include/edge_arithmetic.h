@@ -90,14 +90,15 @@ EDGE_INLINE int32_t edge_multiply(int32_t value, int32_t multiplier, int32_t shi
   return edge_divide_by_power(edge_doubling_high(shifted, multiplier), right);
 }
 
-/* edge_doubling_high(value * 2^left, multiplier) when |value * 2^left| < 2^30. */
+/* edge_doubling_high(value * 2^left, multiplier) when |value * 2^left| < 2^30; left is 0..31, for a value of 0 all of
+ * them: products are taken without a sign, where 2^31 is a number and 2^32 is 0. */
 EDGE_INLINE int32_t edge_doubling_high_small(int32_t value, int32_t left, int32_t multiplier) {
 #if defined(EDGE_USE_DSP)
   int32_t high;
-  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"(value * ((int32_t)2 << left)), "r"(multiplier));
+  __asm("smmulr %0, %1, %2" : "=r"(high) : "r"((uint32_t)value * ((uint32_t)2 << left)), "r"(multiplier));
   return high;
 #else
-  return edge_doubling_high(value * ((int32_t)1 << left), multiplier);
+  return edge_doubling_high((int32_t)((uint32_t)value * ((uint32_t)1 << left)), multiplier);
 #endif
 }
 

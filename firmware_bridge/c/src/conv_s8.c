@@ -34,16 +34,16 @@ static void gather_bytes(const struct edge_conv *p, const struct cursor *at, int
   const int inside = left >= 0 && left + p->kernel_w <= p->in_w && p->dilation_w == 1;
   for (int32_t ky = 0; ky < p->kernel_h; ++ky) {
     const int32_t y = top + ky * p->dilation_h;
-    const int8_t *line = at->image + y * p->in_w * channels;
+    const int32_t line = y * p->in_w; /* a number: no pointer is formed before it is known to lie in the image */
     if (inside && y >= 0 && y < p->in_h) {
-      const int8_t *from = line + left * channels;
+      const int8_t *from = at->image + (line + left) * channels;
       for (int32_t left_over = p->kernel_w * channels; left_over > 0; --left_over) { *column++ = *from++; }
       continue;
     }
     for (int32_t kx = 0; kx < p->kernel_w; ++kx) {
       const int32_t x = left + kx * p->dilation_w;
       if (y >= 0 && y < p->in_h && x >= 0 && x < p->in_w) {
-        memcpy(column, line + x * channels, (size_t)channels);
+        memcpy(column, at->image + (line + x) * channels, (size_t)channels);
       } else {
         memset(column, p->input_zero_point, (size_t)channels);
       }

@@ -7,11 +7,11 @@
 #include "edge_kernels.h"
 
 EDGE_KERNEL void edge_k1_copy(const struct edge_copy *p, const void *source, void *target) {
-  const uint8_t *from = (const uint8_t *)source + p->source_offset;
-  uint8_t *to = (uint8_t *)target + p->target_offset;
+  /* Numbers, not pointers: between two runs they may lie outside of what is read or written. */
+  int32_t from = p->source_offset, to = p->target_offset;
   int32_t index[EDGE_MAX_AXES] = {0, 0, 0, 0, 0};
   for (;;) {
-    memcpy(to, from, (size_t)p->run);
+    memcpy((uint8_t *)target + to, (const uint8_t *)source + from, (size_t)p->run);
     int32_t axis = p->axes - 1;
     for (; axis >= 0; --axis) {
       from += p->source_step[axis];

@@ -29,9 +29,9 @@ EDGE_KERNEL void edge_k1_average_pool_s8(const struct edge_pool *p, const int8_t
         for (int32_t c = 0; c < p->channels; ++c) {
           int32_t sum = 0;
           for (int32_t y = w.y_first; y < w.y_end; ++y) {
-            const int8_t *pixel = input + (y * p->in_w + w.x_first) * p->channels + c;
+            int32_t pixel = (y * p->in_w + w.x_first) * p->channels + c;
             for (int32_t x = w.x_first; x < w.x_end; ++x) {
-              sum += *pixel;
+              sum += input[pixel];
               pixel += p->channels;
             }
           }
@@ -52,9 +52,9 @@ EDGE_KERNEL void edge_k1_max_pool_s8(const struct edge_pool *p, const int8_t *in
         for (int32_t c = 0; c < p->channels; ++c) {
           int32_t largest = -128;
           for (int32_t y = w.y_first; y < w.y_end; ++y) {
-            const int8_t *pixel = input + (y * p->in_w + w.x_first) * p->channels + c;
+            int32_t pixel = (y * p->in_w + w.x_first) * p->channels + c;
             for (int32_t x = w.x_first; x < w.x_end; ++x) {
-              if (*pixel > largest) { largest = *pixel; }
+              if (input[pixel] > largest) { largest = input[pixel]; }
               pixel += p->channels;
             }
           }

@@ -17,13 +17,13 @@ static int32_t nearest(float value) {
 
 EDGE_KERNEL void edge_k1_quantize_f32(const struct edge_quantize *p, const float *input, void *output) {
   int8_t *bytes = (int8_t *)output;
-  int16_t *halves = (int16_t *)output;
   for (int32_t i = 0; i < p->count; ++i) {
     const int32_t code = nearest(input[i] / p->scale) + p->output_zero_point;
     if (p->output_bytes == 1) {
       bytes[i] = (int8_t)edge_clamp(code, -128, 127);
     } else {
-      halves[i] = (int16_t)edge_clamp(code, -32768, 32767);
+      const int16_t half = (int16_t)edge_clamp(code, -32768, 32767);
+      memcpy(bytes + 2 * i, &half, sizeof(half)); /* the output may lie where the input does, and no float is an int16 */
     }
   }
 }

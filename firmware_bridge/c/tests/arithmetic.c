@@ -39,6 +39,7 @@ static int check(int32_t value, int32_t multiplier, int32_t shift) {
   const int small = value > -(1 << 26) && value < (1 << 26);
   if (small && edge_multiply_small(value, multiplier, left) != edge_multiply(value, multiplier, left)) { return 5; }
   if (small && edge_multiply_small(value, multiplier, shift) != edge_multiply(value, multiplier, shift)) { return 6; }
+  if (edge_multiply_small(0, multiplier, -shift) != 0) { return 12; } /* sums of nothing but zeros, up to 2^31 */
   if (edge_saturate_8(value) != edge_clamp(value, -128, 127)) { return 8; }
   if (edge_saturate_16(value) != edge_clamp(value, -32768, 32767)) { return 10; }
   if (edge_saturate_u16(value) != edge_clamp(value, 0, 65535)) { return 11; }

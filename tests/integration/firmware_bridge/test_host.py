@@ -15,7 +15,7 @@ from firmware_bridge.cli import group
 from firmware_bridge.conformance.graphs import random_model, variable_model
 from firmware_bridge.conformance.last_layers import lstm
 from firmware_bridge.emit import kernel_text
-from firmware_bridge.model import Option, read_model
+from firmware_bridge.model import Option, Quantization, read_model
 from firmware_bridge.toolchain import SANITIZERS, WARNINGS, host_compiler, model_sources, run_tool
 from firmware_bridge.verify import VerificationError, require_agreement, verify_directory
 from tests.bundles import TRUSTED_PEM, image_bundle
@@ -75,6 +75,17 @@ def test_position_that_float32_puts_just_below_a_half_is_exact(half: bool, tmp_p
     graph.operator("RESIZE_NEAREST_NEIGHBOR", [source, size], [target], options)
     emitted(model_of(graph, (source,), (target,)), tmp_path)
     _exact(tmp_path, seeded=4)
+
+
+def test_floats_that_become_int16_in_their_own_memory_are_exact(tmp_path: Path) -> None:
+    graph = maker()
+    source = graph.tensor((1, 37), "float32")
+    wide = graph.tensor((1, 37), "int16", Quantization((0.001,), (0,), 0))
+    target = graph.tensor((1, 37), "int8", CODE)
+    graph.operator("QUANTIZE", [source], [wide])
+    graph.operator("QUANTIZE", [wide], [target])
+    emitted(model_of(graph, (source,), (target,)), tmp_path)
+    _exact(tmp_path, seeded=8)
 
 
 @pytest.mark.parametrize("codes", [1e-6, 0.41, 1.2, 700.5])
