@@ -68,4 +68,4 @@ def test_a_hundred_thousand_damaged_models_are_refused_or_emitted(capsys: pytest
         tally += _survives(variable_model(seed, initialised=True), 1000, seed)
     with capsys.disabled():
         print(f"\n{tally.total()} damaged models: {dict(tally)}")  # noqa: T201 - the figure that is reported
-    assert tally.total() == 100_000
+    assert min(tally["refused"], tally["emitted"]) > 5_000, "one of both is hardly tried"
