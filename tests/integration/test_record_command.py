@@ -25,8 +25,8 @@ class Listener(Consumer):
     """Keeps what the plant publishes, with its user properties."""
 
     def _connected(self, client: Any, userdata: Any, flags: Any, code: Any, properties: Any) -> None:
+        client.on_subscribe = lambda *_: self._up.set()  # only then is nothing missed
         client.subscribe("plant/#", qos=1)
-        self._up.set()
 
     def _take(self, _client: Any, _userdata: Any, message: Any) -> None:
         properties = tuple(getattr(message.properties, "UserProperty", ()))
@@ -55,10 +55,13 @@ def test_session_is_recorded_until_interrupted_and_played_as_it_was(tmp_path: Pa
         publisher, listener = Publisher(mosquitto, "plant"), Listener(mosquitto)
         for number in range(N_MESSAGES):
             publisher.publish(FRAME, picture(number), part=f"p{number}", ts_ms=number, qos=1)
-        until(lambda: len(listener.heard) == N_MESSAGES, "all messages")
-        time.sleep(0.5)
-        recorder.send_signal(signal.SIGINT)
-        told = json.loads(recorder.communicate(timeout=20)[0])
+        try:
+            until(lambda: len(listener.heard) == N_MESSAGES, "all messages", within_s=30)
+            time.sleep(0.5)
+            recorder.send_signal(signal.SIGINT)
+            told = json.loads(recorder.communicate(timeout=20)[0])
+        finally:
+            recorder.kill()
     assert (recorder.returncode, told["messages"], told["bytes"]) == (0, N_MESSAGES, out.stat().st_size)
     sent, listener.heard = listener.heard, []
     played = run("replay", out, "--broker", f"127.0.0.1:{mosquitto.port}", "--speed", 0, "--json")
