@@ -164,8 +164,9 @@ def _put(config: Config, state: Path, staged: Path, config_path: Path, *, force:
         )
     with StoreFolder(store, Disk()).changing():
         folder = _new_folder(state)
-        undo = ExitStack()
-        try:
+        with ExitStack() as undo:  # whatever ends this before the last step undoes all steps before it
+            if not unfinished:
+                undo.callback(mark.unlink, missing_ok=True)
             _write_mark(mark, folder, store / folder.name, undo)
             for path in present:
                 _move_aside(path, folder / ("state" if path.parent == state else "bundles"), folder.name, undo)
@@ -173,11 +174,7 @@ def _put(config: Config, state: Path, staged: Path, config_path: Path, *, force:
                 _place(staged / _BUNDLES / name, store / name, undo)
             _place(staged / _NEW_CONFIG, config_path, undo)
             _place(staged / OUTBOX, state / "outbox.sqlite", undo)
-        except BaseException:
-            undo.close()
-            if not unfinished:
-                mark.unlink(missing_ok=True)
-            raise
+            undo.pop_all()
     mark.unlink()
     return folder if present else None
 
